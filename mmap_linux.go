@@ -1,0 +1,111 @@
+package mmap
+
+import (
+	"errors"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// What Linux has beyond POSIX.
+
+// mapExactly makes mmap(2) take the address or fail.
+const mapExactly = unix.MAP_FIXED_NOREPLACE
+
+// maxSpace bounds the bytes of one mapping, so that sums with offsets and page
+// sizes cannot overflow; the system may allow less.
+//
+// On 64-bit machines that is 2^47 bytes: no more is handed out without asking
+// for a high address, which only some have.
+const maxSpace = math.MaxInt>>(16*is64) - 1<<21 + 1
+
+// mapFlags returns the flags of mmap(2) for the mapping. partly says that
+// there is address space beyond what is asked for now.
+func (m *mapping) mapFlags(partly bool) int {
+	flags := m.config.Flags
+	switch {
+	case flags&unix.MAP_TYPE != 0:
+		// The caller's choice, such as shared anonymous memory.
+	case m.private():
+		flags |= unix.MAP_PRIVATE
+	case flags != 0:
+		flags |= unix.MAP_SHARED_VALIDATE // refuses flags it does not know; MAP_SYNC needs it
+	default:
+		flags |= unix.MAP_SHARED
+	}
+	if m.kind == anonymous {
+		flags |= unix.MAP_ANONYMOUS
+	}
+	switch m.config.HugePages {
+	case HugePages2M:
+		flags |= unix.MAP_HUGETLB | 21<<unix.MAP_HUGE_SHIFT
+	case HugePages1G:
+		flags |= unix.MAP_HUGETLB | 30<<unix.MAP_HUGE_SHIFT
+	}
+	if partly && m.page > uintptr(os.Getpagesize()) {
+		flags |= unix.MAP_NORESERVE // set no huge pages aside for what may never be used
+	}
+	return flags
+}
+
+// filePageSize returns the size of the pages that back a mapping of f: those of
+// hugetlbfs are huge, and it calls them blocks.
+func filePageSize(f *os.File) (int64, error) {
+	page := int64(os.Getpagesize())
+	var st unix.Statfs_t
+	err := control(f, func(fd int) error {
+		return retry(func() error { return unix.Fstatfs(fd, &st) })
+	})
+	if err != nil {
+		return 0, &os.PathError{Op: "fstatfs", Path: f.Name(), Err: err}
+	}
+	if uint32(st.Type) == unix.HUGETLBFS_MAGIC {
+		page = int64(st.Bsize)
+	}
+	return page, nil
+}
+
+// adviseHuge is madvise(2) with MADV_HUGEPAGE.
+func adviseHuge(m *mapping) error {
+	if err := unix.Madvise(m.pages(0, m.cap), unix.MADV_HUGEPAGE); err != nil {
+		return m.pathError("madvise", err)
+	}
+	return nil
+}
+
+// populatePages is madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE,
+// which unlike MAP_POPULATE report what they could not do.
+func populatePages(b []byte, store bool) error {
+	advice := unix.MADV_POPULATE_READ
+	if store {
+		advice = unix.MADV_POPULATE_WRITE
+	}
+	return retry(func() error { return unix.Madvise(b, advice) })
+}
+
+// allocate gives f disk blocks for n bytes at off, extending it if need be, or
+// returns errors.ErrUnsupported where the file system cannot.
+func allocate(f *os.File, off, n int64) error {
+	err := control(f, func(fd int) error {
+		return retry(func() error { return unix.Fallocate(fd, 0, off, n) })
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return errors.ErrUnsupported
+	}
+	if err != nil {
+		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// startWriteback is sync_file_range(2) with SYNC_FILE_RANGE_WRITE.
+func startWriteback(f *os.File, off, n int64) error {
+	err := control(f, func(fd int) error {
+		return retry(func() error { return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE) })
+	})
+	if err != nil {
+		return &os.PathError{Op: "sync_file_range", Path: f.Name(), Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+//go:build !linux
+
+package mmap
+
+import (
+	"errors"
+	"math"
+	"os"
+)
+
+// Systems to come. Every function that maps returns errors.ErrUnsupported.
+
+const (
+	openFlags      = 0
+	forbiddenFlags = 0
+	maxSpace       = math.MaxInt>>(16*is64) - 1<<21 + 1
+)
+
+type fileID struct{}
+
+func identify(os.FileInfo) fileID { return fileID{} }
+
+func isBadAddress(error) bool { return false }
+func isNoMemory(error) bool   { return false }
+
+func duplicate(*os.File) (*os.File, error)        { return nil, errors.ErrUnsupported }
+func syncDirectory(string) error                  { return errors.ErrUnsupported }
+func filePageSize(*os.File) (int64, error)        { return 0, errors.ErrUnsupported }
+func adviseHuge(*mapping) error                   { return errors.ErrUnsupported }
+func populatePages([]byte, bool) error            { return errors.ErrUnsupported }
+func allocate(*os.File, int64, int64) error       { return errors.ErrUnsupported }
+func startWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
+func syncPages([]byte) error                      { return errors.ErrUnsupported }
+func lockPages([]byte) error                      { return errors.ErrUnsupported }
+
+func (m *mapping) mapPages(*os.File, int64) error { return errors.ErrUnsupported }
+func (m *mapping) commit(int, int) error          { return errors.ErrUnsupported }
+func (m *mapping) decommit(uintptr) error         { return errors.ErrUnsupported }
+func (m *mapping) bury() error                    { return errors.ErrUnsupported }
+func (m *mapping) unmap() error                   { return errors.ErrUnsupported }
+func (m *mapping) protect(Mode) error             { return errors.ErrUnsupported }

@@ -1,0 +1,215 @@
+//go:build linux
+
+package mmap
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What POSIX says of mapping, for systems that follow it. The functions below
+// that take pages want them whole, as mapping.pages returns them.
+
+// openFlags keeps Open from waiting for the other end of a pipe, and from
+// making a terminal the process's own.
+const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
+
+// forbiddenFlags take address space by force.
+const forbiddenFlags = unix.MAP_FIXED
+
+// fileID is what stays the same of a file as long as it is open: device and
+// inode.
+type fileID struct{ dev, ino uint64 }
+
+func identify(fi os.FileInfo) fileID {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fileID{}
+	}
+	return fileID{uint64(st.Dev), uint64(st.Ino)}
+}
+
+func isBadAddress(err error) bool { return errors.Is(err, unix.EFAULT) }
+func isNoMemory(err error) bool   { return errors.Is(err, unix.ENOMEM) }
+
+// control calls fn with f's descriptor, which stays open meanwhile.
+func control(f *os.File, fn func(fd int) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var callErr error
+	if err := c.Control(func(fd uintptr) { callErr = fn(int(fd)) }); err != nil {
+		return err
+	}
+	return callErr
+}
+
+// retry calls fn until no signal interrupts it.
+func retry(fn func() error) error {
+	for {
+		if err := fn(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// duplicate returns a second descriptor of f, closed on exec.
+func duplicate(f *os.File) (*os.File, error) {
+	var dup int
+	err := control(f, func(fd int) (err error) {
+		dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "fcntl", Path: f.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(dup), f.Name()), nil
+}
+
+// syncDirectory makes the directory entry of the file durable.
+func syncDirectory(name string) error {
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: the file system cannot
+		return err
+	}
+	return nil
+}
+
+func protection(mode Mode, exec bool) int {
+	prot := unix.PROT_READ
+	if mode != ReadOnly {
+		prot |= unix.PROT_WRITE
+	}
+	if exec {
+		prot |= unix.PROT_EXEC
+	}
+	return prot
+}
+
+// mapPages reserves the mapping's address space and maps f there, or memory if
+// f is nil. The first length bytes of the region are accessible afterwards; so
+// may be what a shared file grows into.
+func (m *mapping) mapPages(f *os.File, length int64) error {
+	prot := protection(m.config.Mode, m.config.Exec)
+	flags := m.mapFlags(length < int64(m.cap))
+	partly := m.private() && length < int64(m.cap)
+	if partly {
+		prot = unix.PROT_NONE
+	}
+	call := func(fd int) error {
+		return retryAfterCollection(func() (err error) {
+			m.addr, err = m.mmap(prot, flags, fd)
+			return err
+		})
+	}
+	var err error
+	if f == nil {
+		err = call(-1)
+	} else {
+		err = control(f, call)
+	}
+	if err != nil {
+		return m.pathError("mmap", err)
+	}
+	m.base = unsafe.Add(m.addr, m.slack)
+	if partly && length > 0 {
+		if err := m.commit(0, int(length)); err != nil {
+			m.unmap()
+			return err
+		}
+	}
+	return nil
+}
+
+// private reports whether the pages belong to this mapping only, and so count
+// against the system's memory when they are writable.
+func (m *mapping) private() bool {
+	return m.kind == anonymous || m.config.Mode == CopyOnWrite
+}
+
+// mmap is mmap(2), at config.Addr exactly unless that is 0.
+func (m *mapping) mmap(prot, flags, fd int) (unsafe.Pointer, error) {
+	var addr uintptr
+	if m.config.Addr != 0 {
+		addr = m.config.Addr - m.slack
+		flags |= mapExactly
+	}
+	// Not a conversion: to the checks of pointer arithmetic, address space that
+	// Go knows nothing of is no pointer.
+	p, err := unix.MmapPtr(fd, m.config.Offset-int64(m.slack), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), m.size, prot, flags)
+	if err != nil {
+		return nil, err
+	}
+	if m.config.Addr != 0 && uintptr(p) != addr {
+		// A kernel before Linux 4.17 takes the address for a hint.
+		unix.MunmapPtr(p, m.size)
+		return nil, unix.EEXIST
+	}
+	return p, nil
+}
+
+// commit makes the private pages of the n bytes at off accessible; shared ones
+// are from the start.
+func (m *mapping) commit(off, n int) error {
+	if !m.private() {
+		return nil
+	}
+	err := unix.Mprotect(m.pages(off, n), protection(Mode(m.mode.Load()), m.config.Exec))
+	if err != nil {
+		return m.pathError("mprotect", err)
+	}
+	if m.config.HugePages >= HugePages2M {
+		// Reserved huge pages are not set aside for the mapping, so take them.
+		if err := populatePages(m.pages(off, n), true); err != nil {
+			return m.pathError("madvise", err)
+		}
+	}
+	return nil
+}
+
+// decommit gives the anonymous pages from byte off to the end back. off is a
+// multiple of the page size.
+func (m *mapping) decommit(off uintptr) error {
+	if off == m.size {
+		return nil
+	}
+	if _, err := unix.MmapPtr(-1, 0, unsafe.Add(m.addr, off), m.size-off, unix.PROT_NONE, m.mapFlags(true)|unix.MAP_FIXED); err != nil {
+		return m.pathError("mmap", err)
+	}
+	return nil
+}
+
+// bury replaces the mapping by a tombstone, in one step. The address space is
+// ours, so MAP_FIXED takes it from nobody.
+func (m *mapping) bury() error {
+	_, err := unix.MmapPtr(-1, 0, m.addr, m.size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED)
+	return err
+}
+
+func (m *mapping) unmap() error { return unix.MunmapPtr(m.addr, m.size) }
+
+// protect sets the access that mode means for all pages that have any.
+func (m *mapping) protect(mode Mode) error {
+	b := m.pages(0, m.cap)
+	if m.private() {
+		b = m.pages(0, int(m.len.Load()))
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	return unix.Mprotect(b, protection(mode, m.config.Exec))
+}
+
+func syncPages(b []byte) error { return retry(func() error { return unix.Msync(b, unix.MS_SYNC) }) }
+
+func lockPages(b []byte) error { return retry(func() error { return unix.Mlock(b) }) }

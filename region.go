@@ -1,0 +1,705 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+	"weak"
+)
+
+// A Region owns a mapping of a file, a device or anonymous memory. It comes
+// from Open, Create, Map, Anonymous or the methods of Config.
+//
+// Its base address is fixed until the garbage collector finds that neither the
+// Region nor a view of it can be reached. Every method may be called at any
+// time from any goroutine, Close included; a method that meets a closed region
+// returns ErrClosed. All offsets and lengths are in bytes, offsets counted
+// from the region's first byte; none needs to be aligned to anything.
+//
+// A Region implements io.ReaderAt, io.WriterAt, io.WriterTo and io.Closer.
+type Region struct {
+	m *mapping
+}
+
+// A mapping is what the kernel knows of a Region: address space, file, mode.
+// Region and mapping are two objects so that the list of mappings, in which a
+// fault is looked up, does not keep a Region from being collected.
+type mapping struct {
+	base  unsafe.Pointer // the region's first byte; nil if nothing is mapped
+	len   atomic.Int64   // accessible bytes; 0 once closed
+	mode  atomic.Int32
+	state atomic.Int32 // stateOpen, stateClosed
+	raw   atomic.Bool  // raw memory was handed out
+
+	addr  unsafe.Pointer // base rounded down to a page: what mmap(2) returned
+	slack uintptr        // base - addr
+	size  uintptr        // bytes of address space from addr, in whole pages
+	page  uintptr
+	cap   int
+
+	name   string
+	kind   kind
+	id     fileID
+	config Config
+
+	// mu orders the calls that change the mapping: they hold it for writing,
+	// those that use the descriptor for reading. No access to the mapped bytes
+	// takes it.
+	mu       sync.RWMutex
+	file     *descriptor  // nil: opened by name when needed
+	unsynced atomic.Int32 // metadata that the next Sync makes durable
+
+	handle     weak.Pointer[Region]
+	prev, next *mapping // in mappings
+}
+
+type kind int
+
+const (
+	anonymous kind = iota
+	regularFile
+	device // and whatever else the system maps
+)
+
+const (
+	stateOpen int32 = iota
+	stateClosed
+)
+
+const (
+	unsyncedSize int32 = 1 + iota // the file's size was changed
+	unsyncedName                  // the file was created, and its size set
+)
+
+// newRegion publishes the mapping: from here on a fault finds it, and the
+// collector takes it away.
+func (m *mapping) newRegion() *Region {
+	r := &Region{m}
+	if m.size > 0 {
+		m.handle = weak.Make(r)
+		mappings.insert(m)
+	}
+	runtime.AddCleanup(r, (*mapping).unreachable, m)
+	return r
+}
+
+// Len returns the number of bytes that can be accessed: 0 once closed.
+func (r *Region) Len() int { return int(r.m.len.Load()) }
+
+// Cap returns the number of bytes that Resize and Refresh can reach without
+// moving the region: the reservation. It is 0 once closed.
+func (r *Region) Cap() int {
+	if r.m.state.Load() == stateClosed {
+		return 0
+	}
+	return r.m.cap
+}
+
+// Offset returns the offset in the file of the region's first byte.
+func (r *Region) Offset() int64 { return r.m.config.Offset }
+
+// Mode returns what may be done with the bytes: the mode of the Config, or of
+// the last Protect.
+func (r *Region) Mode() Mode { return Mode(r.m.mode.Load()) }
+
+// Addr returns the address of the region's first byte, 0 if its Cap is 0. It
+// stays the same after Close.
+func (r *Region) Addr() uintptr { return uintptr(r.m.base) }
+
+// String describes the region: length, capacity, file, offset and mode.
+func (r *Region) String() string {
+	m := r.m
+	if m.state.Load() == stateClosed {
+		return fmt.Sprintf("mmap.Region(%s, closed)", m.describe())
+	}
+	return fmt.Sprintf("mmap.Region(%d of %d bytes of %s, %v)", m.len.Load(), m.cap, m.describe(), r.Mode())
+}
+
+// Bytes returns the mapped bytes themselves, Len of them with no spare
+// capacity: empty but not nil for an empty region, nil once closed.
+//
+// The slice does not keep the region open or alive, and does not follow
+// Resize. A store to it in a ReadOnly region, or an access after Close or where
+// the file was cut, is a fault: use Guard. Because the collector cannot see
+// slices of mapped memory, the address space of a region that handed one out is
+// held in the quarantine after Close, and is never unmapped without Close; see
+// Lifetime in the package documentation.
+func (r *Region) Bytes() []byte {
+	m := r.m
+	n := m.len.Load()
+	if n == 0 {
+		if m.state.Load() == stateClosed {
+			return nil
+		}
+		return []byte{}
+	}
+	m.expose()
+	b := unsafe.Slice((*byte)(m.base), n)
+	runtime.KeepAlive(r)
+	return b
+}
+
+// expose notes that raw memory is handed out. It reads before it stores so
+// that goroutines that ask often share the cache line.
+func (m *mapping) expose() {
+	if !m.raw.Load() {
+		m.raw.Store(true)
+	}
+}
+
+// bytes is Bytes for use within a method, which keeps r alive meanwhile.
+func (m *mapping) bytes(off, n int) []byte {
+	return unsafe.Slice((*byte)(m.at(off)), n)
+}
+
+// ReadAt copies bytes from offset off of the region into p, and returns how
+// many. At the end of the region the count is short and the error io.EOF; a
+// negative off is ErrRange. Where the file was cut beneath the mapping, or the
+// region is closed meanwhile, it returns the exact number of bytes copied
+// before the first that could not be accessed, and a *FaultError.
+func (r *Region) ReadAt(p []byte, off int64) (int, error) {
+	m := r.m
+	have := m.len.Load()
+	if off < 0 || off >= have {
+		return 0, m.outside("read", len(p), off, io.EOF)
+	}
+	var eof error
+	if int64(len(p)) > have-off {
+		p = p[:have-off]
+		eof = io.EOF
+	}
+	n, err := m.transfer(int(off), p, m.bytes(int(off), len(p)))
+	runtime.KeepAlive(r)
+	if err == nil {
+		err = eof
+	}
+	return n, err
+}
+
+// WriteAt copies p to offset off of the region, and returns how many bytes.
+// At the end of the region the count is short and the error ErrRange: a region
+// grows by Resize only. In a ReadOnly region it is 0 and ErrReadOnly. Where the
+// file was cut, the disk is full or the region is closed meanwhile, it returns
+// the exact number of bytes stored before the first that could not be, and a
+// *FaultError. The bytes are in the file at once for every process that
+// reads it, and durable after Sync.
+func (r *Region) WriteAt(p []byte, off int64) (int, error) {
+	m := r.m
+	have := m.len.Load()
+	if Mode(m.mode.Load()) == ReadOnly && m.state.Load() == stateOpen {
+		return 0, failf(ErrReadOnly, "write %d bytes at offset %d of %s: region is read-only", len(p), off, m.describe())
+	}
+	if off < 0 || off > have || off == have && len(p) > 0 {
+		return 0, m.outside("write", len(p), off, nil)
+	}
+	var short error
+	if int64(len(p)) > have-off {
+		short = m.outside("write", len(p), off, nil)
+		p = p[:have-off]
+	}
+	n, err := m.transfer(int(off), m.bytes(int(off), len(p)), p)
+	runtime.KeepAlive(r)
+	if err == nil {
+		err = short
+	}
+	return n, err
+}
+
+// outside makes the error of a read or write that begins or ends outside the
+// region; beyond is what to return if it begins at or beyond the end.
+func (m *mapping) outside(op string, n int, off int64, beyond error) error {
+	switch {
+	case m.state.Load() == stateClosed:
+		return failf(ErrClosed, "%s %d bytes at offset %d of %s: region is closed", op, n, off, m.name)
+	case off >= 0 && beyond != nil:
+		if n == 0 {
+			return nil
+		}
+		return beyond
+	}
+	return failf(ErrRange, "%s %d bytes at offset %d of %s: region has %d bytes", op, n, off, m.describe(), m.len.Load())
+}
+
+// transfer copies src to dst, which are of one length; the one that is m's
+// begins at off. The copy is one memmove. Only if that faults is it done again,
+// page by page, to find out how far it can go.
+func (m *mapping) transfer(off int, dst, src []byte) (int, error) {
+	if f, _ := catch(func() error { copy(dst, src); return nil }); f.m == nil {
+		return len(dst), nil
+	}
+	n := 0
+	for n < len(dst) {
+		d, s := dst[n:], src[n:]
+		step := min(toPageEnd(d), toPageEnd(s), len(d))
+		if err := m.guard(off+n, func() error { copy(d[:step], s); return nil }); err != nil {
+			return n, err
+		}
+		n += step
+	}
+	return n, nil
+}
+
+// guard is Guard for an fn that accesses this mapping from off on only.
+func (m *mapping) guard(off int, fn func() error) error {
+	f, err := catch(fn)
+	if f.m == nil {
+		return err
+	}
+	if f.m == m {
+		f.off = max(f.off, off)
+	}
+	return f.m.fault(f.off)
+}
+
+// toPageEnd returns the number of bytes from the first of b to the end of its
+// page.
+func toPageEnd(b []byte) int {
+	page := uintptr(os.Getpagesize())
+	return int(page - uintptr(unsafe.Pointer(unsafe.SliceData(b)))%page)
+}
+
+// WriteTo writes the region's bytes to w, and returns how many. Where the file
+// was cut or the region is closed meanwhile, that is a *FaultError after the
+// bytes before it. An *os.File is given the mapped bytes themselves, of which the
+// kernel makes the only copy; any other w is given copies of at most 64 KiB, so
+// that no fault happens inside w's own code.
+func (r *Region) WriteTo(w io.Writer) (int64, error) {
+	m := r.m
+	n := int(m.len.Load())
+	if n == 0 {
+		return 0, m.closedErr("write out")
+	}
+	defer runtime.KeepAlive(r)
+	if f, ok := w.(*os.File); ok {
+		written, err := f.Write(m.bytes(0, n))
+		if isBadAddress(err) {
+			// The kernel met the missing page, so that nothing faulted here.
+			if at, ok := m.touch(written, 1, false); !ok {
+				err = m.fault(at)
+			}
+		}
+		return int64(written), err
+	}
+	buf := make([]byte, min(n, 64<<10))
+	for off := 0; off < n; {
+		chunk := min(n-off, len(buf))
+		k, err := m.transfer(off, buf[:chunk], m.bytes(off, chunk))
+		written, werr := w.Write(buf[:k])
+		off += written
+		if werr == nil && written < k {
+			werr = io.ErrShortWrite
+		}
+		if werr != nil {
+			return int64(off), werr
+		}
+		if err != nil {
+			return int64(off), err
+		}
+	}
+	return int64(n), nil
+}
+
+// closedErr returns ErrClosed if the region is closed.
+func (m *mapping) closedErr(op string) error {
+	if m.state.Load() == stateClosed {
+		return failf(ErrClosed, "%s %s: region is closed", op, m.name)
+	}
+	return nil
+}
+
+// within checks the range of a method that takes one: n bytes at off.
+func (m *mapping) within(op string, off, n int) error {
+	if err := m.closedErr(op); err != nil {
+		return err
+	}
+	if have := int(m.len.Load()); off < 0 || n < 0 || off > have || n > have-off {
+		return failf(ErrRange, "%s %d bytes at offset %d of %s: region has %d bytes", op, n, off, m.describe(), have)
+	}
+	return nil
+}
+
+// pages returns the whole pages that hold the n bytes at off.
+func (m *mapping) pages(off, n int) []byte {
+	first := (m.slack + uintptr(off)) &^ (m.page - 1)
+	last := roundUp(m.slack+uintptr(off)+uintptr(n), m.page)
+	return unsafe.Slice((*byte)(unsafe.Add(m.addr, first)), last-first)
+}
+
+// Resize grows or shrinks the region to n bytes, in place, and the file with
+// it. Views and slices made before stay valid; those that reach beyond a
+// shrunken end fault there with ErrTruncated.
+//
+// Growing makes the file at least Offset+n bytes long, and its disk blocks are
+// allocated as Create does: on a full disk nothing changes and the error says
+// so. Shrinking cuts the file to Offset+n bytes if it ended where the region
+// did; bytes of the file that lie beyond the region are never cut. What is
+// grown into reads as zero. Anonymous memory grows and shrinks alike, and gives
+// the memory back.
+//
+// An n beyond Cap is ErrRange. A region that cannot write the file cannot
+// resize it either: ErrReadOnly.
+func (r *Region) Resize(n int64) error {
+	m := r.m
+	defer runtime.KeepAlive(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.closedErr("resize"); err != nil {
+		return err
+	}
+	if n < 0 || n > int64(m.cap) {
+		return failf(ErrRange, "resize %s to %d bytes: %d are reserved", m.describe(), n, m.cap)
+	}
+	if Mode(m.mode.Load()) != ReadWrite {
+		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v", m.describe(), n, Mode(m.mode.Load()))
+	}
+	switch m.kind {
+	case anonymous:
+		return m.resizeAnonymous(n)
+	case regularFile:
+		return m.resizeFile(n)
+	}
+	return failf(errors.ErrUnsupported, "resize %s: only regular files and anonymous memory can grow", m.describe())
+}
+
+func (m *mapping) resizeFile(n int64) error {
+	f, err := m.open()
+	if err != nil {
+		return err
+	}
+	old := m.len.Load()
+	end := m.config.Offset + n
+	m.unsynced.CompareAndSwap(0, unsyncedSize)
+	if n < old {
+		fi, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		m.len.Store(n)
+		if fi.Size() == m.config.Offset+old {
+			if err := f.Truncate(end); err != nil {
+				m.len.Store(old)
+				return err
+			}
+		}
+		return nil
+	}
+	if err := m.growFile(f, old, n); err != nil {
+		return err
+	}
+	return m.grown(old, n)
+}
+
+// growFile gives the file the bytes from old to n of the region, and disk
+// blocks unless Sparse.
+func (m *mapping) growFile(f *os.File, old, n int64) error {
+	end := m.config.Offset + n
+	if !m.config.Sparse && n > old {
+		err := allocate(f, m.config.Offset+old, n-old)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if fi.Size() < end {
+		if err := f.Truncate(end); err != nil {
+			return err
+		}
+	}
+	if m.config.Sparse || n == old {
+		return nil
+	}
+	if at, ok := m.touch(int(old), int(n-old), true); !ok {
+		if fi.Size() < end {
+			f.Truncate(fi.Size())
+		}
+		return failf(ErrIO, "resize %s to %d bytes: no space for the page at offset %d", m.describe(), n, at)
+	}
+	return nil
+}
+
+// grown publishes the bytes from old to n, once they are there.
+func (m *mapping) grown(old, n int64) error {
+	if n > old {
+		if err := m.commit(int(old), int(n-old)); err != nil {
+			return err
+		}
+		if m.config.Lock {
+			if err := m.lock(int(old), int(n-old)); err != nil {
+				return err
+			}
+		}
+	}
+	m.len.Store(n)
+	return nil
+}
+
+func (m *mapping) resizeAnonymous(n int64) error {
+	old := m.len.Load()
+	if n >= old {
+		return m.grown(old, n)
+	}
+	m.len.Store(n)
+	// Grown into again, the bytes must read as zero: whole pages because they
+	// are new ones, those that share a page with the new end because they are
+	// cleared here.
+	keep := min(roundUp(uintptr(n), m.page), uintptr(old))
+	catch(func() error { clear(m.bytes(int(n), int(keep-uintptr(n)))); return nil })
+	return m.decommit(keep)
+}
+
+// Refresh takes up the size that another process, or another region, gave the
+// file: Len becomes the number of bytes that the file has from Offset on, at
+// most Cap. If Len comes out at Cap the file may have more, which only another
+// mapping with a larger Reserve can reach. Anonymous memory and devices have no
+// other size to take up.
+//
+// A region without a descriptor (see Open) looks the file up by its name; if
+// that is gone or names another file by now, Refresh returns the error.
+func (r *Region) Refresh() error {
+	m := r.m
+	defer runtime.KeepAlive(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.closedErr("refresh"); err != nil {
+		return err
+	}
+	if m.kind != regularFile {
+		return nil
+	}
+	size, err := m.fileSize()
+	if err != nil {
+		return err
+	}
+	old := m.len.Load()
+	n := min(max(size-m.config.Offset, 0), int64(m.cap))
+	if n > old {
+		return m.grown(old, n)
+	}
+	m.len.Store(n)
+	return nil
+}
+
+// fileSize returns the size in bytes that the file has now. The caller holds mu.
+func (m *mapping) fileSize() (int64, error) {
+	var fi os.FileInfo
+	var err error
+	if m.file != nil {
+		fi, err = m.file.f.Stat()
+	} else if fi, err = os.Stat(m.name); err == nil && identify(fi) != m.id {
+		err = failf(os.ErrNotExist, "find the size of %s: the name belongs to another file now", m.name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return fi.Size(), nil
+}
+
+// open returns the file for writing. The caller holds mu for writing.
+func (m *mapping) open() (*os.File, error) {
+	if m.file != nil {
+		return m.file.f, nil
+	}
+	f, err := os.OpenFile(m.name, os.O_RDWR|openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if identify(fi) != m.id {
+		return nil, failf(os.ErrNotExist, "open %s again: the name belongs to another file now", m.name)
+	}
+	if m.file, err = holdDescriptor(m.id, f); err != nil {
+		return nil, err
+	}
+	return m.file.f, nil
+}
+
+// Sync makes the whole region durable: when it returns nil, every store before
+// the call, the file's size and, if Create made the file, its name, survive a
+// loss of power as far as the system and the disk promise it (msync(2) with
+// MS_SYNC, fsync(2)). If the file was cut beneath the region, so that stores
+// were lost, it returns ErrTruncated, although msync itself reports success.
+// CopyOnWrite regions and anonymous memory have nothing to make durable. If
+// Close happens meanwhile, the error is ErrClosed and durability is unknown.
+func (r *Region) Sync() error { return r.sync("sync", 0, -1) }
+
+// SyncRange is Sync for the n bytes at off; the pages that hold them are
+// written whole.
+func (r *Region) SyncRange(off, n int) error {
+	if err := r.m.within("sync", off, n); err != nil {
+		return err
+	}
+	return r.sync("sync", off, n)
+}
+
+// sync makes n bytes at off durable, all of the region if n < 0.
+func (r *Region) sync(op string, off, n int) error {
+	m := r.m
+	defer runtime.KeepAlive(r)
+	if n < 0 {
+		n = int(m.len.Load())
+	}
+	if err := m.closedErr(op); err != nil {
+		return err
+	}
+	if m.kind == anonymous || m.config.Mode == CopyOnWrite {
+		return nil
+	}
+	// Not under mu: writing back may take seconds, and Close must not wait.
+	if n > 0 {
+		if err := syncPages(m.pages(off, n)); err != nil {
+			return m.pathError("msync", err)
+		}
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.closedErr(op); err != nil {
+		return err
+	}
+	if m.kind != regularFile || m.file == nil {
+		return nil
+	}
+	if err := m.syncMetadata(); err != nil {
+		return err
+	}
+	size, err := m.fileSize()
+	if err != nil {
+		return err
+	}
+	end := m.config.Offset + min(int64(off+n), m.len.Load())
+	if size < end {
+		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the file has only %d bytes now", op, n, off, m.describe(), size)
+	}
+	return nil
+}
+
+// syncMetadata makes durable what msync does not promise: a changed size, and
+// the directory entry of a new file (fsync(2), DESCRIPTION).
+func (m *mapping) syncMetadata() error {
+	what := m.unsynced.Load()
+	if what == 0 {
+		return nil
+	}
+	if err := m.file.f.Sync(); err != nil {
+		return err
+	}
+	if what == unsyncedName {
+		if err := syncDirectory(m.name); err != nil {
+			return err
+		}
+	}
+	m.unsynced.CompareAndSwap(what, 0)
+	return nil
+}
+
+// Flush starts writing the pages that hold the n bytes at off back to the
+// file, and does not wait for it (sync_file_range(2); msync(2) with MS_ASYNC
+// does nothing on Linux). It makes nothing durable: only Sync does.
+func (r *Region) Flush(off, n int) error {
+	m := r.m
+	defer runtime.KeepAlive(r)
+	if err := m.within("flush", off, n); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.file == nil || n == 0 {
+		return m.closedErr("flush")
+	}
+	return startWriteback(m.file.f, m.config.Offset+int64(off), int64(n))
+}
+
+// Protect changes what may be done with the bytes. ReadOnly turns later stores
+// through Bytes, Slice and Ptr, and through views made while it was writable,
+// into faults with ErrReadOnly; it is a guard against one's own mistakes and
+// takes effect for all goroutines at once. A region can go back to the mode it
+// was mapped with; a ReadOnly one can become ReadWrite if its file was open for
+// writing when it was mapped (otherwise the system refuses). Between ReadWrite
+// and CopyOnWrite there is no way: ErrUnsupported.
+//
+// A view made while the region was read-only stays unable to store.
+func (r *Region) Protect(mode Mode) error {
+	m := r.m
+	defer runtime.KeepAlive(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.closedErr("protect"); err != nil {
+		return err
+	}
+	private := m.config.Mode == CopyOnWrite
+	if mode < ReadOnly || mode > CopyOnWrite || mode == ReadWrite && private || mode == CopyOnWrite && !private {
+		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped %v", m.describe(), mode, m.config.Mode)
+	}
+	old := m.mode.Swap(int32(mode))
+	if m.size == 0 {
+		return nil
+	}
+	if err := m.protect(mode); err != nil {
+		m.mode.Store(old)
+		return m.pathError("mprotect", err)
+	}
+	if mode == ReadWrite && m.kind == regularFile {
+		m.open() // for Resize; if it cannot be had, Resize says why
+	}
+	return nil
+}
+
+func (m *mapping) pathError(op string, err error) error {
+	return &os.PathError{Op: op, Path: m.name, Err: err}
+}
+
+// A descriptor is the one open file that all writable regions of a file share,
+// so that a program can have more regions than descriptors.
+type descriptor struct {
+	f    *os.File
+	id   fileID
+	refs int
+}
+
+var descriptors = struct {
+	sync.Mutex
+	of map[fileID]*descriptor
+}{of: make(map[fileID]*descriptor)}
+
+// holdDescriptor returns the descriptor of the file with this id, made of f if
+// there is none yet.
+func holdDescriptor(id fileID, f *os.File) (*descriptor, error) {
+	descriptors.Lock()
+	defer descriptors.Unlock()
+	d := descriptors.of[id]
+	if d == nil {
+		dup, err := duplicate(f)
+		if err != nil {
+			return nil, err
+		}
+		d = &descriptor{f: dup, id: id}
+		descriptors.of[id] = d
+	}
+	d.refs++
+	return d, nil
+}
+
+func (d *descriptor) release() error {
+	if d == nil {
+		return nil
+	}
+	descriptors.Lock()
+	defer descriptors.Unlock()
+	d.refs--
+	if d.refs > 0 {
+		return nil
+	}
+	delete(descriptors.of, d.id)
+	return d.f.Close()
+}
