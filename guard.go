@@ -133,7 +133,7 @@ func sharpen(m *mapping, p unsafe.Pointer) {
 		panic(v)
 	}
 	if f.m == m {
-		f.off = max(f.off, int(uintptr(p)-uintptr(m.base)))
+		f.off = max(m.firstInaccessible(f.off), int(uintptr(p)-uintptr(m.base)))
 	}
 	panic(f)
 }

@@ -58,6 +58,29 @@ func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 	return view[T](r, off, n, size)
 }
 
+// StructViewOf makes a view of n structs or arrays of type T, of which the
+// first is at byte off of the region. n may be ToEnd.
+//
+// T must have one layout: the same bytes on every architecture of the same
+// byte order. It is made of numbers of fixed size, complex ones included, of
+// arrays and of structs of them. Every field lies at a multiple of its size, a
+// 64-bit field at a multiple of 8 also where the machine would be content with
+// 4, and what has to be left free for that is declared, as a blank field. The
+// error otherwise wraps ErrLayout and says which field, why, and what to do. A
+// blank field of type structs.HostLayout is accepted, and recommended where
+// programs in C share the memory.
+//
+// The address of the first element must be a multiple of the largest
+// alignment in T (ErrAlignment). Whether T has one layout is found out once per
+// type.
+func StructViewOf[T any](r *Region, off, n int) (View[T], error) {
+	align, err := layoutOf(reflect.TypeFor[T]())
+	if err != nil {
+		return View[T]{}, err
+	}
+	return view[T](r, off, n, align)
+}
+
 // view makes a view of elements that need the given alignment.
 func view[T any](r *Region, off, n, align int) (View[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
@@ -196,20 +219,26 @@ func (v View[T]) Values() iter.Seq[T] {
 
 // CopyTo copies elements to dst, as many as fit, and returns how many. As for
 // copy, the two may overlap.
-func (v View[T]) CopyTo(dst []T) int {
+func (v View[T]) CopyTo(dst []T) int { return v.copyTo(dst, false) }
+
+// CopyFrom copies src to the elements, as many as fit, and returns how many.
+// As for copy, the two may overlap.
+func (v View[T]) CopyFrom(src []T) int { return v.copyFrom(src, false) }
+
+// copyTo is CopyTo; reverse says whether the bytes of each element change
+// their order on the way.
+func (v View[T]) copyTo(dst []T, reverse bool) int {
 	n := min(v.n, len(dst))
 	if n == 0 {
 		return 0
 	}
 	defer sharpen(v.region.m, unsafe.Pointer(v.base))
-	copy(dst, v.all())
+	move(dst[:n], v.all(), reverse)
 	runtime.KeepAlive(v.region)
 	return n
 }
 
-// CopyFrom copies src to the elements, as many as fit, and returns how many.
-// As for copy, the two may overlap.
-func (v View[T]) CopyFrom(src []T) int {
+func (v View[T]) copyFrom(src []T, reverse bool) int {
 	n := min(v.n, len(src))
 	if n == 0 {
 		return 0
@@ -218,9 +247,18 @@ func (v View[T]) CopyFrom(src []T) int {
 		panic(storeError{0, v.n, v.w})
 	}
 	defer sharpen(v.region.m, unsafe.Pointer(v.base))
-	copy(v.all(), src)
+	move(v.all(), src[:n], reverse)
 	runtime.KeepAlive(v.region)
 	return n
+}
+
+// move copies as many elements as both have.
+func move[T any](dst, src []T, reverse bool) {
+	if size := int(unsafe.Sizeof(*new(T))); reverse && size > 1 {
+		copyReversed(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), min(len(dst), len(src)), size)
+	} else {
+		copy(dst, src)
+	}
 }
 
 // Fill stores x in every element.

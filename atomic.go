@@ -1,0 +1,163 @@
+package mmap
+
+import (
+	"errors"
+	"reflect"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// AtomicInteger is the integers that processors access atomically.
+type AtomicInteger interface {
+	~int32 | ~uint32 | ~int64 | ~uint64
+}
+
+// An AtomicView is n integers of type T, one after the other in a region, that
+// other goroutines and other processes access at the same time. Each method is
+// one atomic operation of the processor, sequentially consistent with the
+// others as in sync/atomic, also between processes that map the same memory,
+// whatever their language.
+//
+// Index, read-only regions and faults are as for a View: a bad index panics,
+// so does any method but Load in a region that was read-only when the view was
+// made, and an access after Close or where the file was cut is a fault.
+//
+// The race detector sees neither mapped memory nor the order that these
+// operations make: test concurrent code by its outcomes.
+type AtomicView[T AtomicInteger] struct {
+	atomic *T // named apart from View's, so that neither converts to the other
+	n, w   int
+	region *Region
+}
+
+// AtomicOf makes an atomic view of n integers of type T, of which the first is
+// at byte off of the region. n may be ToEnd. The address must be a multiple of
+// T's size on every machine, 32-bit ones included (ErrAlignment). A machine
+// without atomic instructions for 64 bits (32-bit MIPS, ARM before v7) has no
+// AtomicView of those: errors.ErrUnsupported, because what sync/atomic does
+// there instead holds for the goroutines of one process only.
+func AtomicOf[T AtomicInteger](r *Region, off, n int) (AtomicView[T], error) {
+	size := int(unsafe.Sizeof(*new(T)))
+	if size == 8 && !atomic64 {
+		return AtomicView[T]{}, failf(errors.ErrUnsupported, "atomic view of %s of %s: %s has no 64-bit atomic instructions",
+			elements(n, reflect.TypeFor[T]()), r.m.describe(), runtime.GOARCH)
+	}
+	v, err := view[T](r, off, n, size)
+	return AtomicView[T]{v.base, v.n, v.w, v.region}, err
+}
+
+// Len returns the number of integers, which never changes.
+func (v AtomicView[T]) Len() int { return v.n }
+
+// Region returns the region of which v is a view, nil for the zero AtomicView.
+func (v AtomicView[T]) Region() *Region { return v.region }
+
+// In each method below the width is a constant of the instantiated type, so
+// that the compiler keeps one branch.
+
+// Load returns integer i.
+func (v AtomicView[T]) Load(i int) (x T) {
+	if uint(i) >= uint(v.n) {
+		panic(indexError{i, v.n})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
+	if unsafe.Sizeof(x) == 4 {
+		x = T(atomic.LoadUint32((*uint32)(p)))
+	} else {
+		x = T(atomic.LoadUint64((*uint64)(p)))
+	}
+	runtime.KeepAlive(v.region)
+	return x
+}
+
+// Store stores x in integer i.
+func (v AtomicView[T]) Store(i int, x T) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
+	if unsafe.Sizeof(x) == 4 {
+		atomic.StoreUint32((*uint32)(p), uint32(x))
+	} else {
+		atomic.StoreUint64((*uint64)(p), uint64(x))
+	}
+	runtime.KeepAlive(v.region)
+}
+
+// Swap stores x in integer i and returns what was there.
+func (v AtomicView[T]) Swap(i int, x T) (old T) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
+	if unsafe.Sizeof(x) == 4 {
+		old = T(atomic.SwapUint32((*uint32)(p), uint32(x)))
+	} else {
+		old = T(atomic.SwapUint64((*uint64)(p), uint64(x)))
+	}
+	runtime.KeepAlive(v.region)
+	return old
+}
+
+// CompareAndSwap stores x in integer i if that is old, and reports whether it was.
+func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
+	if unsafe.Sizeof(x) == 4 {
+		swapped = atomic.CompareAndSwapUint32((*uint32)(p), uint32(old), uint32(x))
+	} else {
+		swapped = atomic.CompareAndSwapUint64((*uint64)(p), uint64(old), uint64(x))
+	}
+	runtime.KeepAlive(v.region)
+	return swapped
+}
+
+// Add adds d to integer i, which wraps around on overflow, and returns the sum.
+func (v AtomicView[T]) Add(i int, d T) (sum T) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(d))
+	if unsafe.Sizeof(d) == 4 {
+		sum = T(atomic.AddUint32((*uint32)(p), uint32(d)))
+	} else {
+		sum = T(atomic.AddUint64((*uint64)(p), uint64(d)))
+	}
+	runtime.KeepAlive(v.region)
+	return sum
+}
+
+// And stores the bits that both integer i and m have in integer i, and returns
+// what was there.
+func (v AtomicView[T]) And(i int, m T) (old T) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
+	if unsafe.Sizeof(m) == 4 {
+		old = T(atomic.AndUint32((*uint32)(p), uint32(m)))
+	} else {
+		old = T(atomic.AndUint64((*uint64)(p), uint64(m)))
+	}
+	runtime.KeepAlive(v.region)
+	return old
+}
+
+// Or stores the bits that integer i or m has in integer i, and returns what was
+// there.
+func (v AtomicView[T]) Or(i int, m T) (old T) {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
+	}
+	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
+	if unsafe.Sizeof(m) == 4 {
+		old = T(atomic.OrUint32((*uint32)(p), uint32(m)))
+	} else {
+		old = T(atomic.OrUint64((*uint64)(p), uint64(m)))
+	}
+	runtime.KeepAlive(v.region)
+	return old
+}

@@ -1,0 +1,75 @@
+package mmap
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestInlining asks the compiler whether the access methods inline. If one no
+// longer does, a loop over a view takes several times as long.
+func TestInlining(t *testing.T) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skipf("no go command to ask: %v", err)
+	}
+	if testing.CoverMode() != "" {
+		t.Skip("the counters of -cover are in the way")
+	}
+	want := map[string]bool{"(*Region).Len": true, "(*Region).Cap": true, "(*Region).Mode": true, "(*Region).Addr": true}
+	for view, methods := range map[string]string{
+		"View[int32]": "Len At Set Ptr Sub Slice All Values Region", "View[float64]": "Len At Set Ptr Sub Slice All Values Region",
+		"AtomicView[int32]":    "Len Load Store Swap CompareAndSwap Add And Or",
+		"AtomicView[uint64]":   "Len Load Store Swap CompareAndSwap Add And Or",
+		"BigEndian[uint16]":    "Len At Set All Values",
+		"BigEndian[int32]":     "Len At Set All Values",
+		"BigEndian[uint64]":    "Len At Set All Values",
+		"LittleEndian[int64]":  "Len At Set All Values",
+		"LittleEndian[uint32]": "Len At Set All Values",
+	} {
+		for _, m := range strings.Fields(methods) {
+			want[shape(view)+"."+m] = true
+		}
+	}
+	if !unalignedAccess {
+		for name := range want { // they load byte by byte here
+			if strings.HasPrefix(name, "BigEndian") || strings.HasPrefix(name, "LittleEndian") {
+				delete(want, name)
+			}
+		}
+	}
+	cmd := exec.Command(goTool, "test", "-c", "-o", os.DevNull, "-gcflags=-m=2", ".")
+	cmd.Env = append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "GOFLAGS=")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Skipf("the compiler cannot be asked: %v\n%.500s", err, out)
+	}
+	said := regexp.MustCompile(`(?m)(can|cannot) inline (\S+?)(?: with|:)(.*)$`)
+	verdict := make(map[string]string)
+	for _, m := range said.FindAllStringSubmatch(string(out), -1) {
+		verdict[m[2]] = m[1] + m[3]
+	}
+	for name := range want {
+		if v := verdict[name]; !strings.HasPrefix(v, "can ") {
+			if len(v) > 100 {
+				v = v[:100]
+			}
+			t.Errorf("%s does not inline: compiler says %q", name, v)
+		}
+	}
+}
+
+// shape gives a type's name as the compiler writes it for the code that all
+// types of one shape share.
+func shape(view string) string { return strings.Replace(view, "[", "[go.shape.", 1) }
+
+// instantiated makes the compiler compile what TestInlining asks about.
+func instantiated(a View[int32], b View[float64], c AtomicView[int32], d AtomicView[uint64], e BigEndian[uint16],
+	f BigEndian[int32], g BigEndian[uint64], h LittleEndian[int64], i LittleEndian[uint32]) []any {
+	return []any{a, b, c, d, e, f, g, h, i}
+}
+
+var _ = instantiated

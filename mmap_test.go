@@ -1,0 +1,441 @@
+package mmap
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// tempFile makes a file with the given bytes.
+func tempFile(t testing.TB, data []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "data.bin")
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// pattern returns n bytes of which each tells its own offset apart from those
+// nearby.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8*31)
+	}
+	return b
+}
+
+// need stops the test if err is not nil, and otherwise closes r at its end.
+func need(t testing.TB, r *Region, err error) *Region {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func open(t testing.TB, name string, mode Mode) *Region {
+	t.Helper()
+	r, err := Open(name, mode)
+	return need(t, r, err)
+}
+
+// wantErr checks an error's kind, and that its text has all of the words.
+func wantErr(t testing.TB, err, kind error, words ...string) {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Errorf("error is %v, want one that is %v", err, kind)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
+
+func contents(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func diff(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func TestOpenMapsTheWholeFileInEveryMode(t *testing.T) {
+	data := pattern(3*os.Getpagesize() + 17)
+	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
+		t.Run(mode.String(), func(t *testing.T) {
+			name := tempFile(t, data)
+			r := open(t, name, mode)
+			if r.Len() != len(data) || r.Cap() != len(data) || r.Offset() != 0 || r.Mode() != mode || r.Addr() == 0 {
+				t.Errorf("Len %d, Cap %d, Offset %d, Mode %v, Addr %#x", r.Len(), r.Cap(), r.Offset(), r.Mode(), r.Addr())
+			}
+			if !bytes.Equal(r.Bytes(), data) {
+				t.Error("the mapped bytes are not those of the file")
+			}
+			if got := cap(r.Bytes()); got != len(data) {
+				t.Errorf("Bytes has capacity %d: an append would store beyond the region", got)
+			}
+			for _, want := range []string{name, mode.String()} {
+				if !strings.Contains(r.String(), want) {
+					t.Errorf("String %q lacks %q", r, want)
+				}
+			}
+		})
+	}
+}
+
+func TestStoresReachTheFileOnlyWhenShared(t *testing.T) {
+	for mode, want := range map[Mode]string{ReadWrite: "Xbc", CopyOnWrite: "abc"} {
+		name := tempFile(t, []byte("abc"))
+		r := open(t, name, mode)
+		r.Bytes()[0] = 'X'
+		if got := string(r.Bytes()); got != "Xbc" {
+			t.Errorf("%v: region reads %q after a store", mode, got)
+		}
+		if got := string(contents(t, name)); got != want {
+			t.Errorf("%v: file has %q, want %q", mode, got, want)
+		}
+	}
+}
+
+func TestOffsetMayBeAnyByte(t *testing.T) {
+	page := os.Getpagesize()
+	data := pattern(3 * page)
+	name := tempFile(t, data)
+	for _, off := range []int{0, 1, 6, page - 1, page, page + 1, 2*page + 4095, 3*page - 1} {
+		for _, length := range []int{0, 1, 3*page - off} {
+			r, err := Config{Offset: int64(off), Length: int64(length)}.Open(name)
+			if err != nil {
+				t.Fatalf("offset %d, length %d: %v", off, length, err)
+			}
+			want := data[off:]
+			if length > 0 {
+				want = want[:length]
+			}
+			if !bytes.Equal(r.Bytes(), want) || r.Offset() != int64(off) {
+				t.Errorf("offset %d, length %d: %d bytes, not the file's", off, length, r.Len())
+			}
+			if r.Addr()%uintptr(page) != uintptr(off%page) {
+				t.Errorf("offset %d: first byte at address %#x, not that far into a page", off, r.Addr())
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestEmptyFileIsARegionOfNoBytes(t *testing.T) {
+	name := tempFile(t, nil)
+	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
+		r := open(t, name, mode)
+		if b := r.Bytes(); b == nil || len(b) != 0 || r.Len() != 0 {
+			t.Errorf("%v: Bytes %#v, Len %d", mode, b, r.Len())
+		}
+		n, err := r.ReadAt(make([]byte, 1), 0)
+		if n != 0 || err != io.EOF {
+			t.Errorf("%v: ReadAt: %d, %v", mode, n, err)
+		}
+		v, err := ViewOf[int64](r, 0, ToEnd)
+		if err != nil || v.Len() != 0 || len(v.Slice()) != 0 {
+			t.Errorf("%v: view of %d elements, %v", mode, v.Len(), err)
+		}
+		if err := r.Sync(); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if r.Bytes() != nil {
+			t.Errorf("%v: Bytes is not nil after Close", mode)
+		}
+	}
+}
+
+func TestRangesOutsideTheFileAreRefused(t *testing.T) {
+	name := tempFile(t, make([]byte, 100))
+	const huge = math.MaxInt64
+	for _, tt := range []struct {
+		name  string
+		c     Config
+		words []string
+	}{
+		{"length beyond the end", Config{Length: 101}, []string{"101", "100", name}},
+		{"offset and length beyond the end", Config{Offset: 60, Length: 41}, []string{"41", "60", "100"}},
+		{"offset beyond the end", Config{Offset: 101}, []string{"101", "100"}},
+		{"negative offset", Config{Offset: -1}, []string{"-1"}},
+		{"negative length", Config{Length: -1}, []string{"-1"}},
+		{"negative reservation", Config{Reserve: -1}, []string{"-1"}},
+		{"overflowing sum", Config{Offset: huge, Length: 1}, []string{"overflows"}},
+		{"overflowing sum of two large", Config{Offset: huge/2 + 1, Length: huge/2 + 1}, []string{"overflows"}},
+		{"length over the address space", Config{Length: huge}, []string{"address space"}},
+		{"reservation over the address space", Config{Reserve: huge}, []string{"address space"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := tt.c.Open(name)
+			wantErr(t, err, ErrRange, tt.words...)
+			if r != nil {
+				t.Error("a region came with the error")
+			}
+			tt.c.Mode = ReadWrite
+			// Nothing that check refuses gets as far as the file's name.
+			if tt.c.check(name) != nil {
+				_, err = tt.c.Open(filepath.Join(name, "no such file"))
+				wantErr(t, err, ErrRange)
+			}
+		})
+	}
+}
+
+func TestMoreThanA32BitAddressSpaceIsRefusedThere(t *testing.T) {
+	if math.MaxInt > math.MaxInt32 {
+		t.Skip("int has 64 bits here; GOARCH=386 go test runs this")
+	}
+	name := filepath.Join(t.TempDir(), "large")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const size = 5 << 30 // sparse
+	if err := f.Truncate(size); err != nil {
+		t.Skipf("the file system has no file of %d bytes: %v", int64(size), err)
+	}
+	_, err = Map(f, ReadOnly)
+	wantErr(t, err, ErrRange, "5368709120", "address space")
+	_, err = Config{Offset: 1, Length: math.MaxInt32}.Map(f)
+	wantErr(t, err, ErrRange, "address space")
+	if _, err := f.WriteAt([]byte("beyond 4 GiB"), 4<<30+5); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Config{Offset: 4<<30 + 5, Length: 12}.Map(f)
+	need(t, r, err)
+	if got := string(r.Bytes()); got != "beyond 4 GiB" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestSystemErrorsArePathErrors(t *testing.T) {
+	dir := t.TempDir()
+	if runtime.GOOS != "linux" {
+		t.Skip("mmap_other.go: nothing can be mapped here yet")
+	}
+	for _, tt := range []struct {
+		name string
+		open func() (*Region, error)
+		is   error
+	}{
+		{"no file", func() (*Region, error) { return Open(filepath.Join(dir, "none"), ReadOnly) }, fs.ErrNotExist},
+		{"directory", func() (*Region, error) { return Open(dir, ReadOnly) }, nil},
+		{"directory for writing", func() (*Region, error) { return Open(dir, ReadWrite) }, nil},
+		{"file in no directory", func() (*Region, error) { return Create(filepath.Join(dir, "none", "f"), 1) }, fs.ErrNotExist},
+		{"file over a directory", func() (*Region, error) { return Create(dir, 1) }, nil},
+		{"closed file", func() (*Region, error) {
+			f, err := os.Create(filepath.Join(dir, "closed"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			return Map(f, ReadOnly)
+		}, fs.ErrClosed},
+		{"write-only file", func() (*Region, error) {
+			f, err := os.OpenFile(filepath.Join(dir, "writeonly"), os.O_WRONLY|os.O_CREATE, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			f.WriteString("some")
+			return Map(f, ReadWrite)
+		}, fs.ErrPermission},
+		{"file opened for reading", func() (*Region, error) {
+			f, err := os.Open(tempFile(t, []byte("some")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			return Map(f, ReadWrite)
+		}, fs.ErrPermission},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := tt.open()
+			var pe *fs.PathError
+			if r != nil || !errors.As(err, &pe) {
+				t.Fatalf("region %v, error %v: want an *fs.PathError", r, err)
+			}
+			if tt.is != nil {
+				wantErr(t, err, tt.is)
+			}
+			if pe.Path == "" || pe.Op == "" {
+				t.Errorf("the error names operation %q and path %q", pe.Op, pe.Path)
+			}
+		})
+	}
+}
+
+func TestAFilePermissionIsNeeded(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may open every file")
+	}
+	name := tempFile(t, []byte("secret"))
+	if err := os.Chmod(name, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(name, ReadOnly)
+	wantErr(t, err, fs.ErrPermission, name)
+}
+
+func TestCreateMakesAPrivateFileOfZeros(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new.bin")
+	r, err := Create(name, 10000)
+	need(t, r, err)
+	if r.Len() != 10000 || r.Mode() != ReadWrite {
+		t.Errorf("%v", r)
+	}
+	if !bytes.Equal(contents(t, name), make([]byte, 10000)) {
+		t.Error("the file is not 10000 zeros")
+	}
+	fi, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fi.Mode().Perm() != 0o600 {
+		t.Errorf("the file's mode is %v", fi.Mode())
+	}
+}
+
+func TestCreateUsesPerm(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new.bin")
+	r, err := Config{Perm: 0o640}.Create(name, 1)
+	need(t, r, err)
+	fi, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fi.Mode().Perm()&^0o640 != 0 || fi.Mode().Perm()&0o600 != 0o600 {
+		t.Errorf("the file's mode is %v", fi.Mode())
+	}
+}
+
+func TestCreateEmptiesAFileThatIsThere(t *testing.T) {
+	name := tempFile(t, pattern(20000))
+	r, err := Create(name, 8)
+	need(t, r, err)
+	if got := contents(t, name); !bytes.Equal(got, make([]byte, 8)) {
+		t.Errorf("the file has %d bytes, %x", len(got), got[:min(8, len(got))])
+	}
+}
+
+func TestCreateOfWhatCannotBeLeavesNoFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new.bin")
+	for _, tt := range []struct {
+		c    Config
+		size int64
+	}{
+		{Config{}, -1},
+		{Config{Length: 11}, 10},
+		{Config{Offset: 11}, 10},
+		{Config{Reserve: -1}, 10},
+	} {
+		_, err := tt.c.Create(name, tt.size)
+		wantErr(t, err, ErrRange)
+		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%+v: the file is there: %v", tt.c, err)
+		}
+	}
+	// This one fails in the last step, after the file was made.
+	taken, err := Anonymous(1)
+	need(t, taken, err)
+	if _, err := (Config{Addr: taken.Addr()}).Create(name, 10); err == nil {
+		t.Error("mapped over another mapping")
+	}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+}
+
+func TestCreateOfAWindowOfTheFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new.bin")
+	r, err := Config{Offset: 5, Length: 3}.Create(name, 10)
+	need(t, r, err)
+	copy(r.Bytes(), "abc")
+	if got := string(contents(t, name)); got != "\x00\x00\x00\x00\x00abc\x00\x00" {
+		t.Errorf("the file has %q", got)
+	}
+}
+
+func TestMapOutlivesTheFile(t *testing.T) {
+	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
+		name := tempFile(t, []byte("hello"))
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Map(f, mode)
+		need(t, r, err)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(r.Bytes()); got != "hello" {
+			t.Errorf("%v: read %q", mode, got)
+		}
+		if err := r.Sync(); err != nil {
+			t.Errorf("%v: %v", mode, err)
+		}
+	}
+}
+
+func TestAnonymousMemoryIsZeroAndWritable(t *testing.T) {
+	r, err := Anonymous(100000)
+	need(t, r, err)
+	if r.Len() != 100000 || r.Mode() != ReadWrite || !bytes.Equal(r.Bytes(), make([]byte, 100000)) {
+		t.Errorf("%v is not 100000 writable zeros", r)
+	}
+	if _, err := r.WriteAt([]byte("abc"), 99997); err != nil {
+		t.Error(err)
+	}
+	if err := r.Sync(); err != nil {
+		t.Errorf("Sync of memory: %v", err)
+	}
+	for _, bad := range []struct {
+		c    Config
+		size int64
+	}{{Config{}, -1}, {Config{}, math.MaxInt64}, {Config{Offset: 1}, 10}, {Config{Length: 5}, 10}} {
+		_, err := bad.c.Anonymous(bad.size)
+		wantErr(t, err, ErrRange, "anonymous memory")
+	}
+}
+
+func TestUnknownModesAreRefused(t *testing.T) {
+	name := tempFile(t, []byte("x"))
+	for _, c := range []Config{{Mode: 3}, {Mode: -1}, {HugePages: 4}, {HugePages: -1}} {
+		_, err := c.Open(name)
+		wantErr(t, err, errors.ErrUnsupported, name)
+	}
+	if got := Mode(7).String(); got != "Mode(7)" {
+		t.Errorf("String of a bad mode: %q", got)
+	}
+}

@@ -1,0 +1,376 @@
+package mmap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var (
+	_ io.ReaderAt = (*Region)(nil)
+	_ io.WriterAt = (*Region)(nil)
+	_ io.WriterTo = (*Region)(nil)
+	_ io.Closer   = (*Region)(nil)
+)
+
+func TestReadAt(t *testing.T) {
+	data := pattern(10000)
+	r := open(t, tempFile(t, data), ReadOnly)
+	for _, tt := range []struct {
+		off  int64
+		size int
+		n    int
+		err  error
+	}{
+		{0, 10000, 10000, nil},
+		{0, 0, 0, nil},
+		{5, 10, 10, nil},
+		{4090, 4096, 4096, nil},
+		{9999, 1, 1, nil},
+		{9999, 2, 1, io.EOF},
+		{0, 10001, 10000, io.EOF},
+		{10000, 0, 0, nil},
+		{10000, 1, 0, io.EOF},
+		{10001, 1, 0, io.EOF},
+		{math.MaxInt64, 8, 0, io.EOF},
+		{-1, 8, 0, ErrRange},
+		{math.MinInt64, 8, 0, ErrRange},
+	} {
+		p := make([]byte, tt.size)
+		n, err := r.ReadAt(p, tt.off)
+		if n != tt.n || !errors.Is(err, tt.err) {
+			t.Errorf("ReadAt(%d bytes, %d) = %d, %v; want %d, %v", tt.size, tt.off, n, err, tt.n, tt.err)
+		}
+		if n > 0 && !bytes.Equal(p[:n], data[tt.off:tt.off+int64(n)]) {
+			t.Errorf("ReadAt(%d bytes, %d) read other bytes", tt.size, tt.off)
+		}
+	}
+	all, err := io.ReadAll(io.NewSectionReader(r, 0, int64(r.Len())))
+	if err != nil || !bytes.Equal(all, data) {
+		t.Errorf("io.SectionReader read %d bytes, %v", len(all), err)
+	}
+}
+
+func TestWriteAt(t *testing.T) {
+	model := pattern(10000)
+	name := tempFile(t, model)
+	r := open(t, name, ReadWrite)
+	for _, tt := range []struct {
+		off  int64
+		size int
+		n    int
+		err  error
+	}{
+		{0, 7, 7, nil},
+		{4093, 9, 9, nil},
+		{9999, 1, 1, nil},
+		{9998, 3, 2, ErrRange},
+		{10000, 0, 0, nil},
+		{10000, 1, 0, ErrRange},
+		{10001, 0, 0, ErrRange},
+		{math.MaxInt64, 8, 0, ErrRange},
+		{-1, 8, 0, ErrRange},
+		{-1, 0, 0, ErrRange},
+	} {
+		p := bytes.Repeat([]byte{byte(tt.off)}, tt.size)
+		n, err := r.WriteAt(p, tt.off)
+		if n != tt.n || !errors.Is(err, tt.err) {
+			t.Errorf("WriteAt(%d bytes, %d) = %d, %v; want %d, %v", tt.size, tt.off, n, err, tt.n, tt.err)
+		}
+		if n > 0 {
+			copy(model[tt.off:], p[:n])
+		}
+	}
+	if !bytes.Equal(contents(t, name), model) {
+		t.Error("the file has other bytes than were written")
+	}
+	_, err := r.WriteAt([]byte("abc"), 9999)
+	wantErr(t, err, ErrRange, "3 bytes", "9999", name, "10000")
+}
+
+func TestAReadOnlyRegionRefusesToWrite(t *testing.T) {
+	name := tempFile(t, []byte("abcd"))
+	r := open(t, name, ReadOnly)
+	n, err := r.WriteAt([]byte("xy"), 1)
+	if n != 0 {
+		t.Errorf("wrote %d bytes", n)
+	}
+	wantErr(t, err, ErrReadOnly, name, "2 bytes", "offset 1")
+	wantErr(t, err, fs.ErrPermission)
+	wantErr(t, Put(r, 0, int16(5)), ErrReadOnly, name)
+	wantErr(t, r.Resize(2), ErrReadOnly, name)
+	if got := string(contents(t, name)); got != "abcd" {
+		t.Errorf("the file has %q", got)
+	}
+}
+
+// shortWriter takes n bytes and then fails.
+type shortWriter struct {
+	n   int
+	err error
+}
+
+func (w *shortWriter) Write(p []byte) (int, error) {
+	k := min(w.n, len(p))
+	w.n -= k
+	if k < len(p) {
+		return k, w.err
+	}
+	return k, nil
+}
+
+func TestWriteToCopiesEverything(t *testing.T) {
+	data := pattern(300001)
+	r := open(t, tempFile(t, data), ReadOnly)
+	var buf bytes.Buffer
+	if n, err := r.WriteTo(&buf); n != int64(len(data)) || err != nil || !bytes.Equal(buf.Bytes(), data) {
+		t.Errorf("WriteTo a buffer = %d, %v", n, err)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	f, err := os.Create(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := r.WriteTo(f); n != int64(len(data)) || err != nil || !bytes.Equal(contents(t, out), data) {
+		t.Errorf("WriteTo a file = %d, %v", n, err)
+	}
+	broken := errors.New("broken pipe")
+	if n, err := r.WriteTo(&shortWriter{70000, broken}); n != 70000 || err != broken {
+		t.Errorf("WriteTo a writer that fails after 70000 bytes = %d, %v", n, err)
+	}
+	if n, err := r.WriteTo(&shortWriter{70000, nil}); n != 70000 || err != io.ErrShortWrite {
+		t.Errorf("WriteTo a writer that takes 70000 bytes = %d, %v", n, err)
+	}
+}
+
+func TestSyncAndFlushTakeAnyRangeWithin(t *testing.T) {
+	data := pattern(3 * os.Getpagesize())
+	name := tempFile(t, data)
+	for _, c := range []Config{{Mode: ReadWrite}, {Mode: ReadWrite, Offset: 5}, {Mode: ReadOnly}, {Mode: CopyOnWrite}} {
+		r, err := c.Open(name)
+		need(t, r, err)
+		for _, tt := range []struct {
+			off, n int
+			err    error
+		}{
+			{0, 0, nil}, {0, 1, nil}, {1, 1, nil}, {os.Getpagesize() - 1, 2, nil}, {0, r.Len(), nil}, {r.Len(), 0, nil},
+			{0, r.Len() + 1, ErrRange}, {r.Len(), 1, ErrRange}, {-1, 1, ErrRange}, {1, -1, ErrRange},
+			{math.MaxInt, 1, ErrRange}, {1, math.MaxInt, ErrRange}, {math.MaxInt, math.MaxInt, ErrRange},
+		} {
+			for what, got := range map[string]error{
+				"SyncRange": r.SyncRange(tt.off, tt.n), "Flush": r.Flush(tt.off, tt.n), "Populate": r.Populate(tt.off, tt.n),
+			} {
+				if !errors.Is(got, tt.err) {
+					t.Errorf("%v: %s(%d, %d) = %v, want %v", r, what, tt.off, tt.n, got, tt.err)
+				}
+			}
+		}
+		if err := r.Sync(); err != nil {
+			t.Errorf("%v: Sync: %v", r, err)
+		}
+	}
+}
+
+func TestEveryMethodAfterCloseSaysClosed(t *testing.T) {
+	name := tempFile(t, pattern(100))
+	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
+		r := open(t, name, mode)
+		v, err := ViewOf[int32](r, 0, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := r.Addr()
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("second Close: %v", err)
+		}
+		if r.Len() != 0 || r.Cap() != 0 || r.Bytes() != nil || r.Addr() != addr {
+			t.Errorf("%v: Len %d, Cap %d, Addr %#x", r, r.Len(), r.Cap(), r.Addr())
+		}
+		if !strings.Contains(r.String(), "closed") {
+			t.Errorf("String is %q", r)
+		}
+		_, readErr := r.ReadAt(make([]byte, 1), 0)
+		_, readNothing := r.ReadAt(nil, 5)
+		_, writeErr := r.WriteAt([]byte{1}, 0)
+		_, writeToErr := r.WriteTo(io.Discard)
+		_, getErr := Get[int32](r, 0)
+		_, viewErr := ViewOf[int32](r, 0, 0)
+		_, structErr := StructViewOf[[2]int32](r, 0, 1)
+		_, atomicErr := AtomicOf[int32](r, 0, 1)
+		_, bigErr := BigEndianOf[int32](r, 0, 1)
+		_, littleErr := LittleEndianOf[int32](r, 0, ToEnd)
+		for what, err := range map[string]error{
+			"ReadAt": readErr, "ReadAt of nothing": readNothing, "WriteAt": writeErr, "WriteTo": writeToErr, "Get": getErr,
+			"Put": Put(r, 0, int32(1)), "Sync": r.Sync(), "SyncRange": r.SyncRange(0, 0), "Flush": r.Flush(0, 0),
+			"Resize": r.Resize(1), "Refresh": r.Refresh(), "Protect": r.Protect(ReadOnly), "Populate": r.Populate(0, 0),
+			"View.Sync": v.Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
+			"BigEndianOf": bigErr, "LittleEndianOf": littleErr,
+		} {
+			if !errors.Is(err, ErrClosed) || !errors.Is(err, fs.ErrClosed) {
+				t.Errorf("%v: %s: %v, want ErrClosed", mode, what, err)
+			} else if !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %q does not name the file", what, err)
+			}
+		}
+	}
+}
+
+func TestProtect(t *testing.T) {
+	for _, tt := range []struct {
+		mapped, to Mode
+		err        error
+	}{
+		{ReadWrite, ReadOnly, nil},
+		{ReadWrite, ReadWrite, nil},
+		{ReadWrite, CopyOnWrite, errors.ErrUnsupported},
+		{CopyOnWrite, ReadOnly, nil},
+		{CopyOnWrite, ReadWrite, errors.ErrUnsupported},
+		{ReadOnly, ReadOnly, nil},
+		{ReadOnly, ReadWrite, fs.ErrPermission}, // opened for reading
+		{ReadOnly, CopyOnWrite, errors.ErrUnsupported},
+		{ReadWrite, Mode(9), errors.ErrUnsupported},
+	} {
+		name := tempFile(t, pattern(100))
+		r := open(t, name, tt.mapped)
+		err := r.Protect(tt.to)
+		if !errors.Is(err, tt.err) {
+			t.Errorf("%v to %v: %v, want %v", tt.mapped, tt.to, err, tt.err)
+		}
+		want := tt.to
+		if tt.err != nil {
+			want = tt.mapped
+		}
+		if r.Mode() != want {
+			t.Errorf("%v to %v: mode is %v afterwards", tt.mapped, tt.to, r.Mode())
+		}
+		_, err = r.WriteAt([]byte{1}, 0)
+		if want == ReadOnly {
+			wantErr(t, err, ErrReadOnly)
+		} else if err != nil {
+			t.Errorf("%v to %v: %v", tt.mapped, tt.to, err)
+		}
+		if err := r.Protect(tt.mapped); err != nil {
+			t.Errorf("back to %v: %v", tt.mapped, err)
+		}
+	}
+}
+
+func TestAReadOnlyRegionOfAWritableFileCanBecomeWritable(t *testing.T) {
+	name := tempFile(t, []byte("abcd"))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := Config{Reserve: 100}.Map(f)
+	need(t, r, err)
+	if err := r.Protect(ReadWrite); err != nil {
+		t.Fatal(err)
+	}
+	r.Bytes()[0] = 'X'
+	if err := r.Resize(5); err != nil {
+		t.Error(err)
+	}
+	if got := string(contents(t, name)); got != "Xbcd\x00" {
+		t.Errorf("the file has %q", got)
+	}
+}
+
+// TestDescriptors is about what a process has few of. Linux lists them in
+// /proc/self/fd.
+func TestDescriptors(t *testing.T) {
+	count := func() int {
+		e, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skipf("cannot count descriptors: %v", err)
+		}
+		return len(e)
+	}
+	for mode, perFile := range map[Mode]int{ReadOnly: 0, CopyOnWrite: 0, ReadWrite: 1} {
+		t.Run(mode.String(), func(t *testing.T) {
+			name := tempFile(t, []byte("hello"))
+			before := count()
+			const n = 10000 // far more than the usual limit of 1024
+			regions := make([]*Region, n)
+			for i := range regions {
+				r, err := Open(name, mode)
+				if err != nil {
+					t.Fatalf("region %d: %v", i, err)
+				}
+				regions[i] = r
+			}
+			if got := count() - before; got > perFile {
+				t.Errorf("%d regions of one file keep %d descriptors, want %d", n, got, perFile)
+			}
+			for i, r := range regions {
+				if b, err := Get[uint8](r, 4); b != 'o' || err != nil {
+					t.Fatalf("region %d: read %q, %v", i, b, err)
+				}
+			}
+			for _, r := range regions {
+				if err := r.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := count() - before; got > 0 {
+				t.Errorf("%d descriptors are left after Close", got)
+			}
+		})
+	}
+}
+
+func TestTwoRegionsOfOneFileShareItsBytes(t *testing.T) {
+	name := tempFile(t, make([]byte, 10000))
+	a, b := open(t, name, ReadWrite), open(t, name, ReadOnly)
+	for off := 0; off < 10000; off += 1111 {
+		if err := Put(a, off, uint8(off)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Get[uint8](b, off); got != uint8(off) || err != nil {
+			t.Errorf("offset %d: %d, %v", off, got, err)
+		}
+	}
+}
+
+func TestFilesLargerThanMemory(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 {
+		t.Skip("a 32-bit address space holds no such file at once")
+	}
+	name := filepath.Join(t.TempDir(), "huge")
+	const size = 1 << 40
+	r, err := Config{Sparse: true}.Create(name, size)
+	if errors.Is(err, fs.ErrInvalid) || err != nil && strings.Contains(err.Error(), "too large") {
+		t.Skipf("the file system has no file of 1 TiB: %v", err)
+	}
+	need(t, r, err)
+	for _, off := range []int{0, 1 << 30, size/2 + 3, size - 8} {
+		if err := Put(r, off, int64(off)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, off := range []int{0, 1 << 30, size/2 + 3, size - 8} {
+		var p [8]byte
+		if _, err := f.ReadAt(p[:], int64(off)); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", p); got != fmt.Sprintf("%x", nativeBytes(uint64(off))) {
+			t.Errorf("offset %d: the file has %s", off, got)
+		}
+	}
+}
