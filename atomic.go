@@ -74,7 +74,7 @@ func (v AtomicView[T]) Load(i int) (x T) {
 // Store stores x in integer i.
 func (v AtomicView[T]) Store(i int, x T) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
@@ -88,7 +88,7 @@ func (v AtomicView[T]) Store(i int, x T) {
 // Swap stores x in integer i and returns what was there.
 func (v AtomicView[T]) Swap(i int, x T) (old T) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
@@ -103,7 +103,7 @@ func (v AtomicView[T]) Swap(i int, x T) (old T) {
 // CompareAndSwap stores x in integer i if that is old, and reports whether it was.
 func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
@@ -118,7 +118,7 @@ func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
 // Add adds d to integer i, which wraps around on overflow, and returns the sum.
 func (v AtomicView[T]) Add(i int, d T) (sum T) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(d))
 	if unsafe.Sizeof(d) == 4 {
@@ -134,7 +134,7 @@ func (v AtomicView[T]) Add(i int, d T) (sum T) {
 // what was there.
 func (v AtomicView[T]) And(i int, m T) (old T) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
 	if unsafe.Sizeof(m) == 4 {
@@ -150,7 +150,7 @@ func (v AtomicView[T]) And(i int, m T) (old T) {
 // there.
 func (v AtomicView[T]) Or(i int, m T) (old T) {
 	if uint(i) >= uint(v.w) {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
 	if unsafe.Sizeof(m) == 4 {

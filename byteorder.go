@@ -111,7 +111,7 @@ func (v LittleEndian[T]) At(i int) T {
 // Set stores x in integer i.
 func (v BigEndian[T]) Set(i int, x T) {
 	if uint(i) >= uint(v.n) || v.w == 0 {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	if !hostIsBig {
 		if unsafe.Sizeof(x) == 4 {
@@ -127,7 +127,7 @@ func (v BigEndian[T]) Set(i int, x T) {
 // Set stores x in integer i.
 func (v LittleEndian[T]) Set(i int, x T) {
 	if uint(i) >= uint(v.n) || v.w == 0 {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	if hostIsBig {
 		if unsafe.Sizeof(x) == 4 {
@@ -187,63 +187,87 @@ func (v LittleEndian[T]) Values() iter.Seq[T] {
 // CopyTo copies integers to dst, as many as fit, and returns how many. As for
 // copy, the two may overlap.
 func (v BigEndian[T]) CopyTo(dst []T) int {
-	return v.view().copyTo(dst, !hostIsBig)
+	return v.view().move(dst, v.view().all(), howBig)
 }
 
 // CopyTo copies integers to dst, as many as fit, and returns how many. As for
 // copy, the two may overlap.
 func (v LittleEndian[T]) CopyTo(dst []T) int {
-	return v.view().copyTo(dst, hostIsBig)
+	return v.view().move(dst, v.view().all(), howLittle)
 }
 
 // CopyFrom copies src to the integers, as many as fit, and returns how many. As
 // for copy, the two may overlap.
 func (v BigEndian[T]) CopyFrom(src []T) int {
-	return v.view().copyFrom(src, !hostIsBig)
+	return v.view().move(v.view().all(), src, storing|howBig)
 }
 
 // CopyFrom copies src to the integers, as many as fit, and returns how many. As
 // for copy, the two may overlap.
 func (v LittleEndian[T]) CopyFrom(src []T) int {
-	return v.view().copyFrom(src, hostIsBig)
+	return v.view().move(v.view().all(), src, storing|howLittle)
 }
 
 const hostIsBig = cpu.IsBigEndian
 
-// copyReversed copies n values of size bytes, 2, 4 or 8, from src to dst and
-// reverses the bytes of each. It goes by words of 8 bytes, whatever the size,
-// in the direction that is right if the two overlap.
-func copyReversed(dst, src unsafe.Pointer, n, size int) {
-	bytes := n * size
-	words := bytes &^ 7
-	if uintptr(dst)-uintptr(src) >= uintptr(bytes) { // dst is below src, or beyond its end
-		for i := 0; i < words; i += 8 {
-			store((*uint64)(unsafe.Add(dst, i)), reverseEach(load((*uint64)(unsafe.Add(src, i))), size))
-		}
-		for i := words; i < bytes; i += size {
-			copyOneReversed(unsafe.Add(dst, i), unsafe.Add(src, i), size)
-		}
-		return
-	}
-	for i := bytes - size; i >= words; i -= size {
-		copyOneReversed(unsafe.Add(dst, i), unsafe.Add(src, i), size)
-	}
-	for i := words - 8; i >= 0; i -= 8 {
-		store((*uint64)(unsafe.Add(dst, i)), reverseEach(load((*uint64)(unsafe.Add(src, i))), size))
+// How bulk copies move integers of either order.
+var howBig, howLittle = reversing, 0
+
+func init() {
+	if hostIsBig {
+		howBig, howLittle = howLittle, howBig
 	}
 }
 
-// reverseEach reverses the bytes of each value of size bytes in the word w.
-func reverseEach(w uint64, size int) uint64 {
+// copyReversed copies n bytes from src to dst and reverses the bytes of each
+// element of size bytes, 2, 4 or 8. It goes by words of 8 bytes whatever the
+// size, in the direction that is right if the two overlap.
+func copyReversed(dst, src unsafe.Pointer, n, size int) {
+	words := n &^ 7
+	if uintptr(dst)-uintptr(src) < uintptr(n) { // dst begins within src: downwards
+		for i := n - size; i >= words; i -= size {
+			copyOneReversed(unsafe.Add(dst, i), unsafe.Add(src, i), size)
+		}
+		for i := words - 8; i >= 0; i -= 8 {
+			w := load((*uint64)(unsafe.Add(src, i)))
+			switch size {
+			case 2:
+				w = reverse16s(w)
+			case 4:
+				w = reverse32s(w)
+			case 8:
+				w = bits.ReverseBytes64(w)
+			}
+			store((*uint64)(unsafe.Add(dst, i)), w)
+		}
+		return
+	}
 	switch size {
 	case 2:
-		const low = 0x00ff00ff00ff00ff
-		return w&low<<8 | w>>8&low
+		for i := 0; i < words; i += 8 {
+			store((*uint64)(unsafe.Add(dst, i)), reverse16s(load((*uint64)(unsafe.Add(src, i)))))
+		}
 	case 4:
-		return bits.RotateLeft64(bits.ReverseBytes64(w), 32)
+		for i := 0; i < words; i += 8 {
+			store((*uint64)(unsafe.Add(dst, i)), reverse32s(load((*uint64)(unsafe.Add(src, i)))))
+		}
+	case 8:
+		for i := 0; i < words; i += 8 {
+			store((*uint64)(unsafe.Add(dst, i)), bits.ReverseBytes64(load((*uint64)(unsafe.Add(src, i)))))
+		}
 	}
-	return bits.ReverseBytes64(w)
+	for i := words; i < n; i += size {
+		copyOneReversed(unsafe.Add(dst, i), unsafe.Add(src, i), size)
+	}
 }
+
+// reverse16s and reverse32s reverse the bytes of each 16 or 32 bits of w.
+func reverse16s(w uint64) uint64 {
+	const low = 0x00ff00ff00ff00ff
+	return w&low<<8 | w>>8&low
+}
+
+func reverse32s(w uint64) uint64 { return bits.RotateLeft64(bits.ReverseBytes64(w), 32) }
 
 func copyOneReversed(dst, src unsafe.Pointer, size int) {
 	if size == 2 {

@@ -197,7 +197,7 @@ func TestReversingCopiesThatOverlap(t *testing.T) {
 							want[to+i*size+j] = pattern(4096)[from+i*size+size-1-j]
 						}
 					}
-					copyReversed(unsafe.Pointer(&raw[to]), unsafe.Pointer(&raw[from]), n, size)
+					copyReversed(unsafe.Pointer(&raw[to]), unsafe.Pointer(&raw[from]), n*size, size)
 					if !bytes.Equal(raw, want) {
 						t.Fatalf("%d values of %d bytes from %d to %d: made\n%x, want\n%x", n, size, from, to, raw[:160], want[:160])
 					}

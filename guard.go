@@ -2,11 +2,11 @@ package mmap
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"unsafe"
 )
 
 // The idea: the Go runtime can be told, goroutine by goroutine, to turn a
@@ -100,9 +100,6 @@ func recovered(old bool, v any, f *fault) {
 // faultOf recognizes the value of a panic that is a fault in a mapping of ours.
 // It is called by a deferred function, while the stack of the panic stands.
 func faultOf(v any) fault {
-	if f, ok := v.(fault); ok {
-		return f // made exact by sharpen
-	}
 	e, ok := v.(interface {
 		error
 		Addr() uintptr
@@ -121,42 +118,30 @@ func faultOf(v any) fault {
 	return fault{m, off}
 }
 
-// sharpen is deferred around a bulk operation on the mapped bytes from p on: of
-// a fault in them, the first inaccessible byte cannot lie before p.
-func sharpen(m *mapping, p unsafe.Pointer) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	f := faultOf(v)
-	if f.m == nil {
-		panic(v)
-	}
-	if f.m == m {
-		f.off = max(m.firstInaccessible(f.off), int(uintptr(p)-uintptr(m.base)))
-	}
-	panic(f)
-}
-
 // inBulkOperation reports whether the fault that is being recovered from
-// happened in one of the runtime's loops over memory. Those may touch the last
-// word first.
+// happened in one of the runtime's loops over memory, or in ours. Those may
+// touch the last word first.
 func inBulkOperation() bool {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for faulted := false; ; {
-		frame, more := frames.Next()
-		if faulted {
-			return strings.HasPrefix(frame.Function, "runtime.mem") ||
-				strings.HasPrefix(frame.Function, "internal/bytealg.") ||
-				strings.HasPrefix(frame.Function, "runtime.cmpstring")
+	for more := true; more; {
+		var frame runtime.Frame
+		if frame, more = frames.Next(); frame.Function != "runtime.sigpanic" {
+			continue
 		}
-		faulted = frame.Function == "runtime.sigpanic"
-		if !more {
-			return false
+		for range 2 { // the function that faulted, and the one that it was inlined into
+			frame, _ = frames.Next()
+			for _, prefix := range []string{"runtime.mem", "runtime.cmpstring", "internal/bytealg.", thisPackage + ".copyReversed"} {
+				if strings.HasPrefix(frame.Function, prefix) {
+					return true
+				}
+			}
 		}
 	}
+	return false
 }
+
+var thisPackage = reflect.TypeFor[Region]().PkgPath()
 
 // firstInaccessible returns where the inaccessible bytes that include off
 // begin.

@@ -141,13 +141,13 @@ func (v View[T]) Len() int { return v.n }
 func (v View[T]) Region() *Region { return v.region }
 
 // At returns element i.
-func (v View[T]) At(i int) T {
+func (v View[T]) At(i int) (x T) {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
 	}
-	x := *v.ptr(i)
+	x = *v.ptr(i)
 	runtime.KeepAlive(v.region)
-	return x
+	return
 }
 
 // Set stores x in element i.
@@ -155,7 +155,7 @@ func (v View[T]) Set(i int, x T) {
 	// Two tests, and not one of i against w: in a loop up to Len the compiler
 	// drops the first, and the second is a test of a register against zero.
 	if uint(i) >= uint(v.n) || v.w == 0 {
-		panic(storeError{i, v.n, v.w})
+		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	*v.ptr(i) = x
 	runtime.KeepAlive(v.region)
@@ -219,47 +219,50 @@ func (v View[T]) Values() iter.Seq[T] {
 
 // CopyTo copies elements to dst, as many as fit, and returns how many. As for
 // copy, the two may overlap.
-func (v View[T]) CopyTo(dst []T) int { return v.copyTo(dst, false) }
+func (v View[T]) CopyTo(dst []T) int { return v.move(dst, v.all(), 0) }
 
 // CopyFrom copies src to the elements, as many as fit, and returns how many.
 // As for copy, the two may overlap.
-func (v View[T]) CopyFrom(src []T) int { return v.copyFrom(src, false) }
+func (v View[T]) CopyFrom(src []T) int { return v.move(v.all(), src, storing) }
 
-// copyTo is CopyTo; reverse says whether the bytes of each element change
-// their order on the way.
-func (v View[T]) copyTo(dst []T, reverse bool) int {
-	n := min(v.n, len(dst))
+// Ways to move.
+const (
+	storing   = 1 << iota // to the view, not from it
+	reversing             // the bytes of each element
+)
+
+// move copies src to dst, one of which is v.all(), and returns how many
+// elements.
+func (v View[T]) move(dst, src []T, how int) int {
+	n := min(len(dst), len(src))
 	if n == 0 {
 		return 0
 	}
-	defer sharpen(v.region.m, unsafe.Pointer(v.base))
-	move(dst[:n], v.all(), reverse)
-	runtime.KeepAlive(v.region)
-	return n
-}
-
-func (v View[T]) copyFrom(src []T, reverse bool) int {
-	n := min(v.n, len(src))
-	if n == 0 {
-		return 0
+	if how&storing == 0 {
+		_ = *v.base // see touchStore
+	} else if v.w == 0 {
+		panic(storeError{i: 0, n: v.n, w: v.w})
+	} else {
+		touchStore(unsafe.Pointer(v.base))
 	}
-	if v.w == 0 {
-		panic(storeError{0, v.n, v.w})
-	}
-	defer sharpen(v.region.m, unsafe.Pointer(v.base))
-	move(v.all(), src[:n], reverse)
-	runtime.KeepAlive(v.region)
-	return n
-}
-
-// move copies as many elements as both have.
-func move[T any](dst, src []T, reverse bool) {
-	if size := int(unsafe.Sizeof(*new(T))); reverse && size > 1 {
-		copyReversed(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), min(len(dst), len(src)), size)
+	if size := int(unsafe.Sizeof(*v.base)); how&reversing != 0 && size > 1 {
+		copyReversed(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), n*size, size)
 	} else {
 		copy(dst, src)
 	}
+	runtime.KeepAlive(v.region)
+	return n
 }
+
+// touchStore stores what is there in the byte at p, which a bulk operation is
+// about to store to. If that is not possible, the fault is here, where the
+// operation begins. If it is, a fault further on is where inaccessible memory
+// begins. So the offset of a fault is exact either way, although the processor
+// may tell any address of the range. For loads the check that the pointer is
+// not nil, which is a load, does the same.
+func touchStore(p unsafe.Pointer) { *(*byte)(p) ^= zero }
+
+var zero byte // a variable, so that the compiler does not know that nothing changes
 
 // Fill stores x in every element.
 func (v View[T]) Fill(x T) {
@@ -267,27 +270,25 @@ func (v View[T]) Fill(x T) {
 		return
 	}
 	if v.w == 0 {
-		panic(storeError{0, v.n, v.w})
+		panic(storeError{i: 0, n: v.n, w: v.w})
 	}
-	defer sharpen(v.region.m, unsafe.Pointer(v.base))
-	fill(v.all(), x)
+	touchStore(unsafe.Pointer(v.base))
+	size := unsafe.Sizeof(x)
+	fill(unsafe.Slice((*byte)(unsafe.Pointer(v.base)), uintptr(v.n)*size), unsafe.Slice((*byte)(unsafe.Pointer(&x)), size))
 	runtime.KeepAlive(v.region)
 }
 
-// fill stores x in every element of s, which has one, at the speed of copy: it
-// doubles what is there until that is a block, and then repeats the block,
-// which stays in the first-level cache.
-func fill[T any](s []T, x T) {
-	if isZero(unsafe.Slice((*byte)(unsafe.Pointer(&x)), unsafe.Sizeof(x))) {
-		clear(s)
+// fill repeats x in dst, at the speed of copy: it doubles what is there until
+// that is a block, and then repeats the block, which stays in the first-level
+// cache.
+func fill(dst, x []byte) {
+	if isZero(x) {
+		clear(dst)
 		return
 	}
-	const blockSize = 8 << 10
-	block := max(1, blockSize/int(unsafe.Sizeof(x)))
-	s[0] = x
-	n := 1
-	for n < len(s) {
-		n += copy(s[n:], s[:min(n, block)])
+	block := max(1, (8<<10)/len(x)) * len(x)
+	for n := copy(dst, x); n < len(dst); {
+		n += copy(dst[n:], dst[:min(n, block)])
 	}
 }
 
