@@ -1,3 +1,110 @@
+// Package mmap maps files, devices and memory, and views the mapped bytes as
+// typed values, in place.
+//
+// A [Region] owns a mapping. [Open], [Create], [Map] and [Anonymous] make one;
+// [Config] has every option of mmap(2). Views of it read and write values in the
+// mapped bytes themselves, at the speed of a slice and without a copy: [View] in
+// the machine's byte order, [BigEndian] and [LittleEndian] in that of a file
+// format, [AtomicView] for memory that others share.
+//
+//	r, err := mmap.Open("log.txt", mmap.ReadWrite)
+//	if err != nil {
+//		return err
+//	}
+//	defer r.Close()
+//	v, err := mmap.ViewOf[int32](r, 0, mmap.ToEnd)
+//	if err != nil {
+//		return err
+//	}
+//	v.Set(0, v.At(0)+1)
+//	return r.Sync()
+//
+// Mapped memory breaks rules that Go programs rely on: it can vanish, change by
+// itself, and outlive or be outlived by what points to it. The rest of this page
+// says what this package promises about that, kind by kind.
+//
+// # Bounds
+//
+// A view is checked once, when it is made: it lies within its region, and its
+// length does not change. Every index is checked against that length, and a bad
+// one panics, as for a slice. Methods that take offsets return [ErrRange] instead.
+// No arithmetic on offsets and lengths overflows unnoticed.
+//
+// # Lifetime
+//
+// A region never moves. Its address is fixed from Map on, and it grows inside
+// address space that [Config.Reserve] held for it, so views made before
+// [Region.Resize] are valid after it.
+//
+// Nothing stale reads foreign data. [Region.Close] replaces the mapping, in one
+// step, by address space that nothing can access, and keeps that until no Region
+// and no view is left that could reach it. So an access after or during Close
+// faults, and never sees what was mapped there next. A Region that becomes
+// unreachable without Close is unmapped by the garbage collector, though at no
+// particular time.
+//
+// Raw memory, which is what [Region.Bytes], [View.Slice] and [View.Ptr] return,
+// is invisible to the collector. It does not keep its Region alive, so:
+//
+//   - Once raw memory of a region was handed out, only Close unmaps it, ever.
+//   - After Close its address space stays inaccessible for as long as the Region
+//     or a view is reachable, and then in a quarantine of bounded size (4096
+//     mappings, and 8 TiB on most 64-bit machines, 256 MiB on 32-bit ones), which
+//     the oldest leave first. Only a slice used after even that may meet memory
+//     of something else. Do not keep one beyond Close.
+//
+// # Alignment
+//
+// Offsets of files, regions, Sync and Populate are in bytes and may have any
+// value; pages are the package's affair. The elements of a View and an AtomicView
+// must be aligned to their size, on every machine alike, and making a view checks
+// it ([ErrAlignment]); BigEndian, LittleEndian, [Get] and [Put] take any
+// alignment. What types a view accepts have the same bytes on every machine of
+// the same byte order: see [StructViewOf].
+//
+// # Faults
+//
+// An access that the system cannot serve is a fault: the file was cut, the region
+// closed or read-only, the device broken, the disk full. Every function that
+// returns an error turns it into one: a [*FaultError], which says where and why.
+// [Guard] does the same for any code, such as loops over views and slices. A
+// fault elsewhere ends the process.
+//
+//	err := mmap.Guard(func() error {
+//		for i, x := range v.All() {
+//			...
+//		}
+//		return nil
+//	})
+//
+// Faults are found page by page. When a file is cut in the middle of a page, the
+// rest of that page reads as zero, and what is stored there is lost; both without
+// a fault (mmap(2), NOTES). [Region.Sync] notices and says [ErrTruncated].
+//
+// Only accesses that the compiler makes can fault: it may leave out a load whose
+// result is not used.
+//
+// # Threads
+//
+// Every method of a Region may be called at any time from any goroutine. Close
+// does not wait for the others; they return ErrClosed. Views are values and may
+// be copied and shared. Accesses to the same bytes follow the rules of Go's memory
+// model as for any memory: where two happen at a time, and one is a store, use an
+// AtomicView, or a lock. Close, Resize, Refresh and Protect count as neither.
+//
+// The race detector does not see mapped memory. It reports no race in it, and
+// takes no order from atomic operations in it: data that they publish in ordinary
+// memory can be reported although there is no race. Prove concurrent code by the
+// outcomes of tests.
+//
+// # Other processes
+//
+// Stores to a ReadWrite region are at once what every other process reads from
+// the file, mapped or not. Another process may cut the file (a fault, see above),
+// extend it ([Region.Refresh] takes that up), or change bytes between two loads of
+// the same value: copy first what must not change between check and use. Locks
+// are advisory and not this package's; see flock(2). Nothing is durable before
+// Sync returns nil.
 package mmap
 
 import (

@@ -1,0 +1,148 @@
+package mmap_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/seed-498deeca/mmap"
+)
+
+// tempFile makes a file with some bytes, for the examples.
+func tempFile(data []byte) string {
+	dir, err := os.MkdirTemp("", "mmap")
+	if err != nil {
+		log.Fatal(err)
+	}
+	name := filepath.Join(dir, "data")
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return name
+}
+
+func must[T any](x T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return x
+}
+
+func Example() {
+	name := tempFile(binary.NativeEndian.AppendUint32(nil, 900))
+	defer os.RemoveAll(filepath.Dir(name))
+
+	r, err := mmap.Open(name, mmap.ReadWrite)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	v, err := mmap.ViewOf[int32](r, 0, mmap.ToEnd)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(v.At(0))
+
+	v.Set(0, 901)
+	if err := r.Sync(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(binary.NativeEndian.Uint32(must(os.ReadFile(name))))
+	// Output:
+	// 900
+	// 901
+}
+
+func ExampleGuard() {
+	name := tempFile(make([]byte, 1<<20))
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadOnly))
+	defer r.Close()
+	v := must(mmap.ViewOf[uint64](r, 0, mmap.ToEnd))
+
+	os.Truncate(name, 0) // as another process might
+
+	var sum uint64
+	err := mmap.Guard(func() error {
+		for x := range v.Values() {
+			sum += x
+		}
+		return nil
+	})
+	var fault *mmap.FaultError
+	if errors.As(err, &fault) {
+		fmt.Println(errors.Is(err, mmap.ErrTruncated), "at offset", fault.Offset)
+	}
+	// Output: true at offset 0
+}
+
+func ExampleRegion_Resize() {
+	dir := must(os.MkdirTemp("", "mmap"))
+	defer os.RemoveAll(dir)
+
+	r := must(mmap.Config{Reserve: 1 << 30}.Create(filepath.Join(dir, "journal"), 8))
+	defer r.Close()
+	first := must(mmap.ViewOf[uint64](r, 0, 1))
+	first.Set(0, 42)
+
+	if err := r.Resize(1 << 20); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r.Len(), first.At(0)) // the view is still good: nothing moved
+	// Output: 1048576 42
+}
+
+func ExampleStructViewOf() {
+	type record struct {
+		ID    uint32
+		_     [4]byte // an 8-byte field lies at a multiple of 8 everywhere
+		Price float64
+	}
+	r := must(mmap.Anonymous(4096))
+	defer r.Close()
+	records := must(mmap.StructViewOf[record](r, 0, 100))
+	records.Set(7, record{ID: 7, Price: 9.50})
+	records.Ptr(7).Price *= 2
+	fmt.Printf("%+v\n", records.At(7).Price)
+
+	type careless struct {
+		ID    uint32
+		Price float64
+	}
+	_, err := mmap.StructViewOf[careless](r, 0, 100)
+	fmt.Println(err)
+	// Output:
+	// 19
+	// mmap: view of mmap_test.careless: field Price: it would begin at byte 4, not a multiple of 8: insert `_ [4]byte` before field Price
+}
+
+func ExampleBigEndianOf() {
+	// A format with a 3-byte header and then big-endian numbers.
+	name := tempFile([]byte{'h', 'd', 'r', 0, 1, 0, 2, 1, 0})
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadOnly))
+	defer r.Close()
+	for i, x := range must(mmap.BigEndianOf[uint16](r, 3, mmap.ToEnd)).All() {
+		fmt.Println(i, x)
+	}
+	// Output:
+	// 0 1
+	// 1 2
+	// 2 256
+}
+
+func ExampleAtomicOf() {
+	// Any number of processes that map the file can do this at the same time.
+	name := tempFile(make([]byte, 64))
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadWrite))
+	defer r.Close()
+	counters := must(mmap.AtomicOf[uint32](r, 0, mmap.ToEnd))
+	counters.Add(3, 1)
+	counters.Add(3, 1)
+	fmt.Println(counters.Load(3))
+	// Output: 2
+}
