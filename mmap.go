@@ -312,16 +312,18 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 func (c Config) fill(f *os.File, name string, size int64) (*Region, error) {
 	var allocErr error
 	if c.Sparse {
-		allocErr = f.Truncate(size)
+		if err := f.Truncate(size); err != nil {
+			return nil, err
+		}
 	} else if size > 0 {
-		allocErr = allocate(f, 0, size)
+		allocErr = control(f, func(h handle) error { return h.allocate(0, size) })
 	}
 	if errors.Is(allocErr, errors.ErrUnsupported) {
 		if err := f.Truncate(size); err != nil {
 			return nil, err
 		}
 	} else if allocErr != nil {
-		return nil, allocErr
+		return nil, &fs.PathError{Op: "fallocate", Path: name, Err: allocErr}
 	}
 	r, err := c.Map(f)
 	if err != nil {
@@ -373,7 +375,8 @@ func (c Config) Map(f *os.File) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.place(&mapping{name: name, kind: kind, id: identify(fi)}, f, length, reserve)
+	window := kind == regularFile && size > c.Offset+length
+	return c.place(&mapping{name: name, kind: kind, id: identify(fi), window: window}, f, length, reserve)
 }
 
 // Anonymous maps size bytes of zeroed memory that no file backs, ReadWrite

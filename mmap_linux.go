@@ -54,8 +54,8 @@ func (m *mapping) mapFlags(partly bool) int {
 func filePageSize(f *os.File) (int64, error) {
 	page := int64(os.Getpagesize())
 	var st unix.Statfs_t
-	err := control(f, func(fd int) error {
-		return retry(func() error { return unix.Fstatfs(fd, &st) })
+	err := control(f, func(h handle) error {
+		return retry(func() error { return unix.Fstatfs(int(h), &st) })
 	})
 	if err != nil {
 		return 0, &os.PathError{Op: "fstatfs", Path: f.Name(), Err: err}
@@ -84,28 +84,18 @@ func populatePages(b []byte, store bool) error {
 	return retry(func() error { return unix.Madvise(b, advice) })
 }
 
-// allocate gives f disk blocks for n bytes at off, extending it if need be, or
-// returns errors.ErrUnsupported where the file system cannot.
-func allocate(f *os.File, off, n int64) error {
-	err := control(f, func(fd int) error {
-		return retry(func() error { return unix.Fallocate(fd, 0, off, n) })
-	})
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+// allocate is fallocate(2): it gives the file disk blocks for n bytes at off,
+// extending it if need be, or returns errors.ErrUnsupported where the file
+// system cannot.
+func (h handle) allocate(off, n int64) error {
+	err := retry(func() error { return unix.Fallocate(int(h), 0, off, n) })
+	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
 		return errors.ErrUnsupported
 	}
-	if err != nil {
-		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
-	}
-	return nil
+	return err
 }
 
 // startWriteback is sync_file_range(2) with SYNC_FILE_RANGE_WRITE.
-func startWriteback(f *os.File, off, n int64) error {
-	err := control(f, func(fd int) error {
-		return retry(func() error { return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE) })
-	})
-	if err != nil {
-		return &os.PathError{Op: "sync_file_range", Path: f.Name(), Err: err}
-	}
-	return nil
+func (h handle) startWriteback(off, n int64) error {
+	return retry(func() error { return unix.SyncFileRange(int(h), off, n, unix.SYNC_FILE_RANGE_WRITE) })
 }

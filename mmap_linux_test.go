@@ -330,15 +330,9 @@ func TestPipesAndSocketsAreTheSystemsErrors(t *testing.T) {
 func TestDescriptorsAreClosedOnExec(t *testing.T) {
 	name := tempFile(t, []byte("hello"))
 	r := open(t, name, ReadWrite)
-	err := control(r.m.file.f, func(fd int) error {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if flags&unix.FD_CLOEXEC == 0 {
-			t.Errorf("flags are %#x", flags)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	flags, err := unix.FcntlInt(uintptr(r.m.file.handle), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("flags are %#x, %v", flags, err)
 	}
 }
 
@@ -381,7 +375,7 @@ func TestGrowthWhereTheFileSystemHasNoFallocate(t *testing.T) {
 	name := filepath.Join(dir, "f")
 	r, err := Config{Reserve: 1 << 20}.Create(name, 10000)
 	need(t, r, err)
-	if err := allocate(r.m.file.f, 0, 1); !errors.Is(err, errors.ErrUnsupported) {
+	if err := r.m.file.allocate(0, 1); !errors.Is(err, errors.ErrUnsupported) {
 		t.Skipf("this ramfs has fallocate: %v", err)
 	}
 	if v, _ := vmaAt(t, r.Addr()); v.rss < 8 {

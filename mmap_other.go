@@ -18,20 +18,28 @@ const (
 
 type fileID struct{}
 
+type handle int
+
+func control(*os.File, func(handle) error) error { return errors.ErrUnsupported }
+func (handle) size() (int64, error)              { return 0, errors.ErrUnsupported }
+func (handle) truncate(int64) error              { return errors.ErrUnsupported }
+func (handle) sync() error                       { return errors.ErrUnsupported }
+func (handle) close() error                      { return errors.ErrUnsupported }
+func (handle) allocate(off, n int64) error       { return errors.ErrUnsupported }
+func (handle) startWriteback(off, n int64) error { return errors.ErrUnsupported }
+
 func identify(os.FileInfo) fileID { return fileID{} }
 
 func isBadAddress(error) bool { return false }
 func isNoMemory(error) bool   { return false }
 
-func duplicate(*os.File) (*os.File, error)        { return nil, errors.ErrUnsupported }
-func syncDirectory(string) error                  { return errors.ErrUnsupported }
-func filePageSize(*os.File) (int64, error)        { return 0, errors.ErrUnsupported }
-func adviseHuge(*mapping) error                   { return errors.ErrUnsupported }
-func populatePages([]byte, bool) error            { return errors.ErrUnsupported }
-func allocate(*os.File, int64, int64) error       { return errors.ErrUnsupported }
-func startWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
-func syncPages([]byte) error                      { return errors.ErrUnsupported }
-func lockPages([]byte) error                      { return errors.ErrUnsupported }
+func duplicate(*os.File) (handle, error)   { return 0, errors.ErrUnsupported }
+func syncDirectory(string) error           { return errors.ErrUnsupported }
+func filePageSize(*os.File) (int64, error) { return 0, errors.ErrUnsupported }
+func adviseHuge(*mapping) error            { return errors.ErrUnsupported }
+func populatePages([]byte, bool) error     { return errors.ErrUnsupported }
+func syncPages([]byte) error               { return errors.ErrUnsupported }
+func lockPages([]byte) error               { return errors.ErrUnsupported }
 
 func (m *mapping) mapPages(*os.File, int64) error { return errors.ErrUnsupported }
 func (m *mapping) commit(int, int) error          { return errors.ErrUnsupported }

@@ -37,14 +37,17 @@ func identify(fi os.FileInfo) fileID {
 func isBadAddress(err error) bool { return errors.Is(err, unix.EFAULT) }
 func isNoMemory(err error) bool   { return errors.Is(err, unix.ENOMEM) }
 
+// A handle is a descriptor. Its methods return the bare errno.
+type handle int
+
 // control calls fn with f's descriptor, which stays open meanwhile.
-func control(f *os.File, fn func(fd int) error) error {
+func control(f *os.File, fn func(h handle) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var callErr error
-	if err := c.Control(func(fd uintptr) { callErr = fn(int(fd)) }); err != nil {
+	if err := c.Control(func(fd uintptr) { callErr = fn(handle(fd)) }); err != nil {
 		return err
 	}
 	return callErr
@@ -60,17 +63,33 @@ func retry(fn func() error) error {
 }
 
 // duplicate returns a second descriptor of f, closed on exec.
-func duplicate(f *os.File) (*os.File, error) {
-	var dup int
-	err := control(f, func(fd int) (err error) {
-		dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+func duplicate(f *os.File) (dup handle, err error) {
+	err = control(f, func(h handle) error {
+		fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)
+		dup = handle(fd)
 		return err
 	})
 	if err != nil {
-		return nil, &os.PathError{Op: "fcntl", Path: f.Name(), Err: err}
+		return 0, &os.PathError{Op: "fcntl", Path: f.Name(), Err: err}
 	}
-	return os.NewFile(uintptr(dup), f.Name()), nil
+	return dup, nil
 }
+
+func (h handle) size() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(h), &st); err != nil {
+		return 0, err
+	}
+	return st.Size, nil
+}
+
+func (h handle) truncate(n int64) error {
+	return retry(func() error { return unix.Ftruncate(int(h), n) })
+}
+
+func (h handle) sync() error { return retry(func() error { return unix.Fsync(int(h)) }) }
+
+func (h handle) close() error { return unix.Close(int(h)) }
 
 // syncDirectory makes the directory entry of the file durable.
 func syncDirectory(name string) error {
@@ -106,9 +125,9 @@ func (m *mapping) mapPages(f *os.File, length int64) error {
 	if partly {
 		prot = unix.PROT_NONE
 	}
-	call := func(fd int) error {
+	call := func(h handle) error {
 		return retryAfterCollection(func() (err error) {
-			m.addr, err = m.mmap(prot, flags, fd)
+			m.addr, err = m.mmap(prot, flags, h)
 			return err
 		})
 	}
@@ -138,7 +157,7 @@ func (m *mapping) private() bool {
 }
 
 // mmap is mmap(2), at config.Addr exactly unless that is 0.
-func (m *mapping) mmap(prot, flags, fd int) (unsafe.Pointer, error) {
+func (m *mapping) mmap(prot, flags int, h handle) (unsafe.Pointer, error) {
 	var addr uintptr
 	if m.config.Addr != 0 {
 		addr = m.config.Addr - m.slack
@@ -146,7 +165,7 @@ func (m *mapping) mmap(prot, flags, fd int) (unsafe.Pointer, error) {
 	}
 	// Not a conversion: to the checks of pointer arithmetic, address space that
 	// Go knows nothing of is no pointer.
-	p, err := unix.MmapPtr(fd, m.config.Offset-int64(m.slack), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), m.size, prot, flags)
+	p, err := unix.MmapPtr(int(h), m.config.Offset-int64(m.slack), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), m.size, prot, flags)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,7 @@ type mapping struct {
 	mu       sync.RWMutex
 	file     *descriptor  // nil: opened by name when needed
 	unsynced atomic.Int32 // metadata that the next Sync makes durable
+	window   bool         // when last looked at, the file went on beyond the region
 
 	handle     weak.Pointer[Region]
 	prev, next *mapping // in mappings
@@ -336,9 +337,12 @@ func (m *mapping) pages(off, n int) []byte {
 //
 // Growing makes the file at least Offset+n bytes long, and its disk blocks are
 // allocated as Create does: on a full disk nothing changes and the error says
-// so. Shrinking cuts the file to Offset+n bytes if it ended where the region
-// did; bytes of the file that lie beyond the region are never cut. What is
-// grown into reads as zero. Anonymous memory grows and shrinks alike, and gives
+// so. It never makes a file shorter that another process made longer meanwhile;
+// what that wrote can then be read. Otherwise what is grown into reads as zero.
+//
+// Shrinking cuts the file to Offset+n bytes, unless the region is a window: if,
+// when it was mapped, refreshed or grown last, the file went on beyond its end,
+// the file stays as it is. Anonymous memory grows and shrinks alike, and gives
 // the memory back.
 //
 // An n beyond Cap is ErrRange. A region that cannot write the file cannot
@@ -371,54 +375,56 @@ func (m *mapping) resizeFile(n int64) error {
 	if err != nil {
 		return err
 	}
-	old := m.len.Load()
-	end := m.config.Offset + n
 	m.unsynced.CompareAndSwap(0, unsyncedSize)
-	if n < old {
-		fi, err := f.Stat()
-		if err != nil {
+	old := m.len.Load()
+	if n >= old {
+		if err := m.growFile(f, old, n); err != nil {
 			return err
 		}
-		m.len.Store(n)
-		if fi.Size() == m.config.Offset+old {
-			if err := f.Truncate(end); err != nil {
-				m.len.Store(old)
-				return err
-			}
-		}
+		return m.grown(old, n)
+	}
+	m.len.Store(n)
+	if m.window {
 		return nil
 	}
-	if err := m.growFile(f, old, n); err != nil {
-		return err
+	if err := f.truncate(m.config.Offset + n); err != nil {
+		m.len.Store(old)
+		return m.pathError("ftruncate", err)
 	}
-	return m.grown(old, n)
+	return nil
 }
 
-// growFile gives the file the bytes from old to n of the region, and disk
-// blocks unless Sparse.
-func (m *mapping) growFile(f *os.File, old, n int64) error {
+// growFile makes sure that the file has the bytes from old to n of the region,
+// with disk blocks unless Sparse. fallocate does that whatever the file's size
+// is. Before ftruncate it takes a look, so as not to cut what others added.
+func (m *mapping) growFile(f *descriptor, old, n int64) error {
 	end := m.config.Offset + n
-	if !m.config.Sparse && n > old {
-		err := allocate(f, m.config.Offset+old, n-old)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return err
+	allocated := m.config.Sparse || n == old
+	if !allocated {
+		err := f.allocate(m.config.Offset+old, n-old)
+		if err == nil && !m.window {
+			return nil
 		}
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return m.pathError("fallocate", err)
+		}
+		allocated = err == nil
 	}
-	fi, err := f.Stat()
+	size, err := f.size()
 	if err != nil {
-		return err
+		return m.pathError("fstat", err)
 	}
-	if fi.Size() < end {
-		if err := f.Truncate(end); err != nil {
-			return err
+	if size < end {
+		if err := f.truncate(end); err != nil {
+			return m.pathError("ftruncate", err)
 		}
 	}
-	if m.config.Sparse || n == old {
+	if m.window = size > end; allocated {
 		return nil
 	}
 	if at, ok := m.touch(int(old), int(n-old), true); !ok {
-		if fi.Size() < end {
-			f.Truncate(fi.Size())
+		if size < end {
+			f.truncate(size)
 		}
 		return failf(ErrIO, "resize %s to %d bytes: no space for the page at offset %d", m.describe(), n, at)
 	}
@@ -480,6 +486,7 @@ func (r *Region) Refresh() error {
 	}
 	old := m.len.Load()
 	n := min(max(size-m.config.Offset, 0), int64(m.cap))
+	m.window = size > m.config.Offset+n
 	if n > old {
 		return m.grown(old, n)
 	}
@@ -489,23 +496,27 @@ func (r *Region) Refresh() error {
 
 // fileSize returns the size in bytes that the file has now. The caller holds mu.
 func (m *mapping) fileSize() (int64, error) {
-	var fi os.FileInfo
-	var err error
 	if m.file != nil {
-		fi, err = m.file.f.Stat()
-	} else if fi, err = os.Stat(m.name); err == nil && identify(fi) != m.id {
-		err = failf(os.ErrNotExist, "find the size of %s: the name belongs to another file now", m.name)
+		size, err := m.file.size()
+		if err != nil {
+			return 0, m.pathError("fstat", err)
+		}
+		return size, nil
 	}
+	fi, err := os.Stat(m.name)
 	if err != nil {
 		return 0, err
+	}
+	if identify(fi) != m.id {
+		return 0, failf(os.ErrNotExist, "find the size of %s: the name belongs to another file now", m.name)
 	}
 	return fi.Size(), nil
 }
 
 // open returns the file for writing. The caller holds mu for writing.
-func (m *mapping) open() (*os.File, error) {
+func (m *mapping) open() (*descriptor, error) {
 	if m.file != nil {
-		return m.file.f, nil
+		return m.file, nil
 	}
 	f, err := os.OpenFile(m.name, os.O_RDWR|openFlags, 0)
 	if err != nil {
@@ -519,10 +530,8 @@ func (m *mapping) open() (*os.File, error) {
 	if identify(fi) != m.id {
 		return nil, failf(os.ErrNotExist, "open %s again: the name belongs to another file now", m.name)
 	}
-	if m.file, err = holdDescriptor(m.id, f); err != nil {
-		return nil, err
-	}
-	return m.file.f, nil
+	m.file, err = holdDescriptor(m.id, f)
+	return m.file, err
 }
 
 // Sync makes the whole region durable: when it returns nil, every store before
@@ -591,8 +600,8 @@ func (m *mapping) syncMetadata() error {
 	if what == 0 {
 		return nil
 	}
-	if err := m.file.f.Sync(); err != nil {
-		return err
+	if err := m.file.sync(); err != nil {
+		return m.pathError("fsync", err)
 	}
 	if what == unsyncedName {
 		if err := syncDirectory(m.name); err != nil {
@@ -617,7 +626,10 @@ func (r *Region) Flush(off, n int) error {
 	if m.file == nil || n == 0 {
 		return m.closedErr("flush")
 	}
-	return startWriteback(m.file.f, m.config.Offset+int64(off), int64(n))
+	if err := m.file.startWriteback(m.config.Offset+int64(off), int64(n)); err != nil {
+		return m.pathError("sync_file_range", err)
+	}
+	return nil
 }
 
 // Protect changes what may be done with the bytes. ReadOnly turns later stores
@@ -657,49 +669,4 @@ func (r *Region) Protect(mode Mode) error {
 
 func (m *mapping) pathError(op string, err error) error {
 	return &os.PathError{Op: op, Path: m.name, Err: err}
-}
-
-// A descriptor is the one open file that all writable regions of a file share,
-// so that a program can have more regions than descriptors.
-type descriptor struct {
-	f    *os.File
-	id   fileID
-	refs int
-}
-
-var descriptors = struct {
-	sync.Mutex
-	of map[fileID]*descriptor
-}{of: make(map[fileID]*descriptor)}
-
-// holdDescriptor returns the descriptor of the file with this id, made of f if
-// there is none yet.
-func holdDescriptor(id fileID, f *os.File) (*descriptor, error) {
-	descriptors.Lock()
-	defer descriptors.Unlock()
-	d := descriptors.of[id]
-	if d == nil {
-		dup, err := duplicate(f)
-		if err != nil {
-			return nil, err
-		}
-		d = &descriptor{f: dup, id: id}
-		descriptors.of[id] = d
-	}
-	d.refs++
-	return d, nil
-}
-
-func (d *descriptor) release() error {
-	if d == nil {
-		return nil
-	}
-	descriptors.Lock()
-	defer descriptors.Unlock()
-	d.refs--
-	if d.refs > 0 {
-		return nil
-	}
-	delete(descriptors.of, d.id)
-	return d.f.Close()
 }
