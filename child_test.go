@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -123,17 +124,17 @@ func crashChild(t testing.TB, name string, args ...string) string {
 type childTB struct {
 	testing.TB
 	name     string
-	failed   bool
+	failed   atomic.Bool
 	cleanups []func()
 }
 
 func (t *childTB) Helper()                   {}
 func (t *childTB) Name() string              { return t.name }
-func (t *childTB) Failed() bool              { return t.failed }
+func (t *childTB) Failed() bool              { return t.failed.Load() }
 func (t *childTB) Cleanup(fn func())         { t.cleanups = append(t.cleanups, fn) }
 func (t *childTB) Log(args ...any)           { fmt.Fprintln(os.Stderr, args...) }
 func (t *childTB) Logf(f string, a ...any)   { t.Log(fmt.Sprintf(f, a...)) }
-func (t *childTB) Error(args ...any)         { t.failed = true; t.Log(args...) }
+func (t *childTB) Error(args ...any)         { t.failed.Store(true); t.Log(args...) }
 func (t *childTB) Errorf(f string, a ...any) { t.Error(fmt.Sprintf(f, a...)) }
 func (t *childTB) Fatal(args ...any)         { t.Error(args...); t.exit(childFailed) }
 func (t *childTB) Fatalf(f string, a ...any) { t.Fatal(fmt.Sprintf(f, a...)) }
@@ -152,7 +153,7 @@ func (t *childTB) exit(code int) {
 	for _, fn := range slices.Backward(t.cleanups) {
 		fn()
 	}
-	if code == 0 && t.failed {
+	if code == 0 && t.failed.Load() {
 		code = childFailed
 	}
 	os.Exit(code)
