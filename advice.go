@@ -30,7 +30,11 @@ func (m *mapping) populate(off, n int) error {
 		return m.closedErr("populate")
 	}
 	if at, ok := m.touch(off, n, store); !ok {
-		return m.fault(at)
+		a := aLoad
+		if store {
+			a = aStore
+		}
+		return fault{m: m, r: m.handle.Value(), off: at}.err(a)
 	}
 	return m.closedErr("populate")
 }

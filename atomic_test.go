@@ -160,8 +160,9 @@ func sharedCounter(t testing.TB, name string) (AtomicView[uint32], *Region) {
 	return v, r
 }
 
-// start starts a child that works beside the test, which ends with wait.
-func start(t testing.TB, name string, args ...string) (wait func()) {
+// start starts a child that works beside the test. The channel is closed when
+// the child has ended.
+func start(t testing.TB, name string, args ...string) (ended <-chan struct{}) {
 	t.Helper()
 	cmd := childCommand(t, name, args...)
 	done := make(chan struct{})
@@ -169,7 +170,7 @@ func start(t testing.TB, name string, args ...string) (wait func()) {
 		defer close(done)
 		endChild(t, cmd)
 	}()
-	return func() { <-done }
+	return done
 }
 
 var counting32 = registerChild("counting 32", func(t testing.TB, args []string) {
@@ -218,9 +219,9 @@ func TestTwoProcessesCountTogether(t *testing.T) {
 	t.Run("32 bits", func(t *testing.T) {
 		name := tempFile(t, make([]byte, 4096))
 		v, _ := sharedCounter(t, name)
-		wait := start(t, counting32, name, strconv.Itoa(n))
+		ended := start(t, counting32, name, strconv.Itoa(n))
 		count(v, n)
-		wait()
+		<-ended
 		if got := v.Load(3); got != uint32(2*n) {
 			t.Errorf("two processes counted to %d each: %d", n, got)
 		}
@@ -234,9 +235,9 @@ func TestTwoProcessesCountTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.Store(3, math.MaxUint32-int64(n)) // so that the carry matters
-		wait := start(t, counting64, name, strconv.Itoa(n))
+		ended := start(t, counting64, name, strconv.Itoa(n))
 		count(v, n)
-		wait()
+		<-ended
 		if got := v.Load(3); got != math.MaxUint32+int64(n) {
 			t.Errorf("two processes counted to %d each: %d", n, got-(math.MaxUint32-int64(n)))
 		}
@@ -262,7 +263,7 @@ var litmusWriter = registerChild("litmus writer", func(t testing.TB, args []stri
 		data.Set(litmusData, uint32(i)) // an ordinary store
 		data.Set(litmusMore, 3*uint32(i))
 		v.Store(litmusFlag, uint32(i))
-		if i%64 == 0 { // let the reader catch up, so that both run
+		if i%4096 == 0 { // let the reader catch up, so that both run
 			for spin := 0; v.Load(litmusAnswer) < uint32(i); spin++ {
 				if spin%1000 == 999 {
 					runtime.Gosched()
@@ -282,8 +283,8 @@ func TestMessagePassing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait := start(t, litmusWriter, name, strconv.Itoa(n))
-	defer wait()
+	ended := start(t, litmusWriter, name, strconv.Itoa(n))
+	defer func() { <-ended }()
 	for seen, spin := uint32(0), 0; seen < uint32(n); spin++ {
 		flag := v.Load(litmusFlag)
 		x, y := data.At(litmusData), data.At(litmusMore)
@@ -296,7 +297,15 @@ func TestMessagePassing(t *testing.T) {
 			seen = flag
 			v.Store(litmusAnswer, seen)
 		} else if spin%1000 == 999 {
-			runtime.Gosched()
+			select {
+			case <-ended:
+				if v.Load(litmusFlag) < uint32(n) {
+					t.Errorf("the writer ended after %d rounds", v.Load(litmusFlag))
+					return
+				}
+			default:
+				runtime.Gosched()
+			}
 		}
 	}
 }

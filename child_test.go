@@ -34,8 +34,13 @@ func registerChild(name string, fn childFunc) string {
 
 const (
 	childVariable = "MMAP_TEST_CHILD"
-	childFailed   = 3 // the exit codes of Go's own crashes are 1 and 2, the race detector's is 66
-	childSkipped  = 4
+
+	// The program that runs the test binary where the system cannot by itself,
+	// such as qemu-s390x-static.
+	runnerVariable = "MMAP_TEST_RUNNER"
+
+	childFailed  = 3 // the exit codes of Go's own crashes are 1 and 2, the race detector's is 66
+	childSkipped = 4
 )
 
 func TestMain(m *testing.M) {
@@ -56,7 +61,11 @@ func TestMain(m *testing.M) {
 // TempDir is removed at the end of the test.
 func childCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
+	path := os.Args[0]
+	if runner := os.Getenv(runnerVariable); runner != "" {
+		path, args = runner, append([]string{path}, args...)
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), childVariable+"="+name, "TMPDIR="+t.TempDir())
 	return cmd
 }

@@ -120,7 +120,7 @@ var accesses = []struct {
 	}},
 	{"stores to all of Slice", inTurn, true, func(p *part) {
 		for i := range p.slice {
-			p.slice[i] = int32(i)
+			p.slice[i] = int32(i) & 0x7F7F7F7F // without the byte absent
 		}
 	}},
 
@@ -142,9 +142,10 @@ const absent = 0xEE
 // A trouble is something that makes bytes of a region inaccessible.
 type trouble struct {
 	name   string
-	kind   error // what an access to these bytes must say
-	bad    int   // the first of these bytes
-	stores bool  // only stores to them are impossible
+	kind   error  // what an access to these bytes must say
+	bad    int    // the first of these bytes
+	stores bool   // only stores to them are impossible
+	was    []byte // the region's bytes before
 	happen func()
 }
 
@@ -187,6 +188,9 @@ func tryAccesses(t testing.TB, r *Region, name string, tr trouble) {
 			to := p.to
 			if p.to%4 != 0 && !strings.Contains(a.name, "Bytes") && !strings.Contains(a.name, "bytes") && a.name != "clear" && a.name != "string conversion" {
 				to = p.to &^ 3
+			}
+			if raceDetector && tr.stores && strings.HasPrefix(a.name, "AtomicView.") && a.store {
+				continue // the detector makes these in C, where a fault ends the process
 			}
 			off, faults := tr.expected(a.manner, a.store, p.from, to)
 			// A comparison ends at the first difference: let it get as far as
@@ -252,6 +256,7 @@ func eachTrouble(t *testing.T, try func(t *testing.T, r *Region, name string, tr
 	page := os.Getpagesize()
 	for _, size := range fileSizes() {
 		for _, offset := range []int{0, page + 20} {
+			was := quiet(offset + size)[offset:]
 			regionOf := func(t *testing.T) (*Region, string) {
 				name := tempFile(t, quiet(offset+size))
 				r, err := Config{Mode: ReadWrite, Offset: int64(offset)}.Open(name)
@@ -259,7 +264,7 @@ func eachTrouble(t *testing.T, try func(t *testing.T, r *Region, name string, tr
 			}
 			cut := func(r *Region, name, what string, to int) trouble {
 				bad := int(roundUp(uintptr(to), uintptr(page))) - offset
-				return trouble{what, ErrTruncated, min(max(bad, 0), size), false, func() {
+				return trouble{what, ErrTruncated, min(max(bad, 0), size), false, was, func() {
 					if err := os.Truncate(name, int64(to)); err != nil {
 						t.Fatal(err)
 					}
@@ -272,10 +277,10 @@ func eachTrouble(t *testing.T, try func(t *testing.T, r *Region, name string, tr
 				"cut at the end of a page":   func(r *Region, name string) trouble { return cut(r, name, "cut at a page", 2*page) },
 				"cut at the region's offset": func(r *Region, name string) trouble { return cut(r, name, "cut at the offset", offset) },
 				"closed": func(r *Region, name string) trouble {
-					return trouble{"closed", ErrClosed, 0, false, func() { r.Close() }}
+					return trouble{"closed", ErrClosed, 0, false, was, func() { r.Close() }}
 				},
 				"protected": func(r *Region, name string) trouble {
-					return trouble{"protected", ErrReadOnly, 0, true, func() {
+					return trouble{"protected", ErrReadOnly, 0, true, was, func() {
 						if err := r.Protect(ReadOnly); err != nil {
 							t.Fatal(err)
 						}
@@ -328,7 +333,7 @@ func TestEveryAccessUnderGuardSurvivesACloseMeanwhile(t *testing.T) {
 }
 
 // tryMethods calls every function that returns an error, without Guard, on
-// ranges around where the trouble begins. want is what the region's bytes were.
+// ranges around where the trouble begins.
 func tryMethods(t testing.TB, r *Region, name string, tr trouble) {
 	t.Helper()
 	n := r.Len()
@@ -336,13 +341,13 @@ func tryMethods(t testing.TB, r *Region, name string, tr trouble) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := bytes.Clone(r.Bytes())
+	want := bytes.Clone(tr.was)
 	tr.happen()
 	shorter := false // the file is, which is what Sync says
 	if fi, err := os.Stat(name); err == nil && tr.kind == ErrTruncated {
 		have := max(int(fi.Size()-r.Offset()), 0)
 		shorter = have < n
-		clear(want[have:])
+		clear(want[min(have, n):])
 	}
 	check := func(what string, off, size, got int, err error, store bool) {
 		t.Helper()
@@ -573,15 +578,13 @@ var childFullDisk = registerChild("on a full disk", func(t testing.TB, args []st
 			name := filepath.Join(dir, "sparse")
 			r, err := Config{Sparse: true}.Create(name, int64(size))
 			need(t, r, err)
-			bad := i * page / 2 / page * page // 0, 0, 1, 1, 2, 2 pages are there
+			bad := i / 2 * page // the pages that are there already
 			if bad >= size {
 				bad = 0
 			}
 			copy(r.Bytes()[:bad], quiet(bad))
-			full := trouble{"full disk", ErrIO, bad, false, func() { fillDisk(t, dir) }}
-			if try == nil {
-				continue
-			}
+			was := append(quiet(bad), make([]byte, size-bad)...)
+			full := trouble{"full disk", ErrIO, bad, false, was, func() { fillDisk(t, dir) }}
 			try(t, r, name, full)
 			checkFullDisk(t, dir)
 			if err := os.Remove(filepath.Join(dir, "filler")); err != nil {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"sort"
 	"strings"
 	"sync"
 )
@@ -31,7 +32,7 @@ import (
 func Guard(fn func() error) error {
 	f, err := catch(fn)
 	if f.m != nil {
-		return f.m.fault(f.off)
+		return f.err(anyAccess)
 	}
 	return err
 }
@@ -66,8 +67,10 @@ func (e *FaultError) Unwrap() error { return e.Err }
 // A fault is an access to byte off of the mapping m that was not possible. m is
 // nil if there was none.
 type fault struct {
-	m   *mapping
-	off int
+	m    *mapping
+	r    *Region // keeps m; nil if it is unreachable already
+	off  int
+	bulk bool // the access was one of many, of which off need not be the first
 }
 
 // catch runs fn, and stops it at its first fault in a mapping of ours. It is
@@ -78,6 +81,9 @@ func catch(fn func() error) (f fault, err error) {
 	defer func() {
 		if !done { // a panic, or runtime.Goexit, for which recover returns nil
 			recovered(old, recover(), &f)
+			// To the collector, frames that a panic has left are dead, and with
+			// them the views that were used there, unless fn itself has them.
+			runtime.KeepAlive(fn)
 		}
 	}()
 	err = fn()
@@ -111,11 +117,7 @@ func faultOf(v any) fault {
 	if m == nil {
 		return fault{}
 	}
-	off := int(e.Addr() - uintptr(m.base))
-	if inBulkOperation() {
-		off = m.firstInaccessible(off)
-	}
-	return fault{m, off}
+	return fault{m, m.handle.Value(), int(e.Addr() - uintptr(m.base)), inBulkOperation()}
 }
 
 // inBulkOperation reports whether the fault that is being recovered from
@@ -124,17 +126,27 @@ func faultOf(v any) fault {
 func inBulkOperation() bool {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for more := true; more; {
-		var frame runtime.Frame
-		if frame, more = frames.Next(); frame.Function != "runtime.sigpanic" {
-			continue
+	for {
+		frame, more := frames.Next()
+		if frame.Function == "runtime.sigpanic" {
+			break
 		}
-		for range 2 { // the function that faulted, and the one that it was inlined into
-			frame, _ = frames.Next()
-			for _, prefix := range []string{"runtime.mem", "runtime.cmpstring", "internal/bytealg.", thisPackage + ".copyReversed"} {
-				if strings.HasPrefix(frame.Function, prefix) {
-					return true
-				}
+		if !more {
+			return false
+		}
+	}
+	for range 2 { // the function that faulted, and the one that it was inlined into
+		frame, more := frames.Next()
+		name := frame.Function
+		if !more || name == "" {
+			return false
+		}
+		if !strings.Contains(name, ".") { // a body shared by assembly functions, such as memeqbody
+			return true
+		}
+		for _, prefix := range []string{"runtime.mem", "runtime.cmpstring", "internal/bytealg.", thisPackage + ".copyReversed"} {
+			if strings.HasPrefix(name, prefix) {
+				return true
 			}
 		}
 	}
@@ -149,13 +161,16 @@ func (m *mapping) firstInaccessible(off int) int {
 	if m.state.Load() == stateClosed || Mode(m.mode.Load()) == ReadOnly && m.readable(off) {
 		return 0
 	}
-	// A file is cut or a page is lost: all before it can still be read.
+	// Of a page that cannot be supplied or stored, that is its first byte. Of a
+	// file that was cut, that of the first page that is missing, and none after
+	// it is there.
 	page := int(m.page)
-	start := max((off+int(m.slack))/page*page-int(m.slack), 0)
-	for start > 0 && !m.readable(start-1) {
-		start = max(start-page, 0)
+	start := func(i int) int { return max(i*page-int(m.slack), 0) }
+	i := (off + int(m.slack)) / page
+	if i == 0 || m.readable(start(i)-1) {
+		return start(i)
 	}
-	return start
+	return start(sort.Search(i, func(i int) bool { return !m.readable(start(i)) }))
 }
 
 // readable reports whether byte off can be read.
@@ -164,39 +179,78 @@ func (m *mapping) readable(off int) bool {
 	return ok
 }
 
-// fault makes the error of a fault at off: it finds out the cause.
-func (m *mapping) fault(off int) *FaultError {
-	e := &FaultError{Region: m.handle.Value(), Offset: int64(off), Err: m.cause(off), name: m.name}
+// An access is what is known of one that faulted: the processor does not tell.
+type access int
+
+const (
+	anyAccess access = iota
+	aLoad
+	aStore
+)
+
+// err finds out where the fault was and why, and makes the error of it.
+func (f fault) err(a access) *FaultError {
+	if f.bulk {
+		f.off = f.m.firstInaccessible(f.off)
+	}
+	e := &FaultError{Region: f.r, Offset: int64(f.off), Err: ErrClosed, name: f.m.name}
+	// What is unreachable and has no raw memory out is about to be unmapped: it
+	// must not be looked at.
+	if f.r != nil || f.m.state.Load() == stateOpen && f.m.raw.Load() {
+		e.Err = f.m.cause(f.off, a)
+	}
+	runtime.KeepAlive(f.r)
 	return e
 }
 
-// cause finds out why byte off could not be accessed. The order matters: a
-// closed region has no file, and a read-only page may also have been cut.
-func (m *mapping) cause(off int) error {
+// cause finds out why byte off could not be accessed. Another process may change
+// the file meanwhile, so that it looks twice and more before it blames the
+// system.
+func (m *mapping) cause(off int, a access) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	switch readable := m.readable(off); {
-	case m.state.Load() == stateClosed:
-		return ErrClosed
-	case m.kind == regularFile && m.cut(off, readable):
-		return ErrTruncated
-	case readable && Mode(m.mode.Load()) == ReadOnly:
-		return ErrReadOnly
-	case int64(off) >= m.len.Load():
-		return ErrTruncated // anonymous memory that was shrunk
-	case m.kind == regularFile && Mode(m.mode.Load()) == ReadWrite:
-		// The file has the byte. Either it had not when the fault happened, or
-		// the page cannot be stored.
-		if _, ok := m.touch(off, 1, true); ok {
-			return ErrTruncated
+	for range 5 {
+		mode := Mode(m.mode.Load())
+		switch {
+		case m.state.Load() == stateClosed:
+			return ErrClosed
+		case !m.readable(off):
+			if int64(off) >= m.len.Load() || m.cut(off) {
+				return ErrTruncated
+			}
+			if m.kind != regularFile {
+				return ErrIO
+			}
+		case mode == ReadOnly && (a == aStore || a == anyAccess && (m.storable.Load() || m.raw.Load())):
+			return ErrReadOnly
+		case mode == ReadOnly || a == aLoad:
+			return m.passingCause(a)
+		default:
+			if _, ok := m.touch(off, 1, true); ok {
+				return m.passingCause(a)
+			}
+			if m.kind != regularFile {
+				return ErrIO
+			}
 		}
 	}
 	return ErrIO
 }
 
+// passingCause is the cause of a fault that would not happen again.
+func (m *mapping) passingCause(a access) error {
+	switch {
+	case a != aLoad && m.denied.Load() == deniedByMode:
+		return ErrReadOnly
+	case m.kind == regularFile || m.denied.Load() != 0:
+		return ErrTruncated
+	}
+	return ErrIO
+}
+
 // cut reports whether the file is too short now for the page of byte off.
-func (m *mapping) cut(off int, readable bool) bool {
-	if readable {
+func (m *mapping) cut(off int) bool {
+	if m.kind != regularFile {
 		return false
 	}
 	size, err := m.fileSize()

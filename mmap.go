@@ -459,6 +459,7 @@ func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, e
 	m.slack = uintptr(slack)
 	m.cap = int(reserve)
 	m.mode.Store(int32(c.Mode))
+	m.storable.Store(c.Mode != ReadOnly)
 	if reserve > 0 {
 		m.size = roundUp(uintptr(slack+reserve), m.page)
 		if err := m.mapPages(f, length); err != nil {

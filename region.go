@@ -36,6 +36,14 @@ type mapping struct {
 	state atomic.Int32 // stateOpen, stateClosed
 	raw   atomic.Bool  // raw memory was handed out
 
+	// storable says that the mode was such, at some time, that somebody may
+	// have a view that can store.
+	storable atomic.Bool
+
+	// What last took access away. It is asked for the cause of a fault when
+	// the access is back by the time that the cause is looked for.
+	denied atomic.Int32
+
 	addr  unsafe.Pointer // base rounded down to a page: what mmap(2) returned
 	slack uintptr        // base - addr
 	size  uintptr        // bytes of address space from addr, in whole pages
@@ -70,6 +78,11 @@ const (
 const (
 	stateOpen int32 = iota
 	stateClosed
+)
+
+const (
+	deniedBySize int32 = 1 + iota
+	deniedByMode
 )
 
 const (
@@ -174,7 +187,7 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 		p = p[:have-off]
 		eof = io.EOF
 	}
-	n, err := m.transfer(int(off), p, m.bytes(int(off), len(p)))
+	n, err := m.transfer(int(off), aLoad, p, m.bytes(int(off), len(p)))
 	runtime.KeepAlive(r)
 	if err == nil {
 		err = eof
@@ -195,7 +208,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	if Mode(m.mode.Load()) == ReadOnly && m.state.Load() == stateOpen {
 		return 0, failf(ErrReadOnly, "write %d bytes at offset %d of %s: region is read-only", len(p), off, m.describe())
 	}
-	if off < 0 || off > have || off == have && len(p) > 0 {
+	if off < 0 || off > have || off == have && (len(p) > 0 || have == 0) {
 		return 0, m.outside("write", len(p), off, nil)
 	}
 	var short error
@@ -203,7 +216,7 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 		short = m.outside("write", len(p), off, nil)
 		p = p[:have-off]
 	}
-	n, err := m.transfer(int(off), m.bytes(int(off), len(p)), p)
+	n, err := m.transfer(int(off), aStore, m.bytes(int(off), len(p)), p)
 	runtime.KeepAlive(r)
 	if err == nil {
 		err = short
@@ -217,10 +230,9 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 	switch {
 	case m.state.Load() == stateClosed:
 		return failf(ErrClosed, "%s %d bytes at offset %d of %s: region is closed", op, n, off, m.name)
+	case n == 0 && (off == 0 || off > 0 && beyond != nil):
+		return nil
 	case off >= 0 && beyond != nil:
-		if n == 0 {
-			return nil
-		}
 		return beyond
 	}
 	return failf(ErrRange, "%s %d bytes at offset %d of %s: region has %d bytes", op, n, off, m.describe(), m.len.Load())
@@ -229,7 +241,7 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 // transfer copies src to dst, which are of one length; the one that is m's
 // begins at off. The copy is one memmove. Only if that faults is it done again,
 // page by page, to find out how far it can go.
-func (m *mapping) transfer(off int, dst, src []byte) (int, error) {
+func (m *mapping) transfer(off int, a access, dst, src []byte) (int, error) {
 	if f, _ := catch(func() error { copy(dst, src); return nil }); f.m == nil {
 		return len(dst), nil
 	}
@@ -237,7 +249,7 @@ func (m *mapping) transfer(off int, dst, src []byte) (int, error) {
 	for n < len(dst) {
 		d, s := dst[n:], src[n:]
 		step := min(toPageEnd(d), toPageEnd(s), len(d))
-		if err := m.guard(off+n, func() error { copy(d[:step], s); return nil }); err != nil {
+		if err := m.guard(off+n, a, func() error { copy(d[:step], s); return nil }); err != nil {
 			return n, err
 		}
 		n += step
@@ -245,16 +257,19 @@ func (m *mapping) transfer(off int, dst, src []byte) (int, error) {
 	return n, nil
 }
 
-// guard is Guard for an fn that accesses this mapping from off on only.
-func (m *mapping) guard(off int, fn func() error) error {
+// guard is Guard for an fn that accesses, of this mapping, a page's worth of
+// bytes at most, from off on, and in one way.
+func (m *mapping) guard(off int, a access, fn func() error) error {
 	f, err := catch(fn)
 	if f.m == nil {
 		return err
 	}
-	if f.m == m {
-		f.off = max(f.off, off)
+	if f.m != m {
+		return f.err(anyAccess) // the caller's own memory is mapped, too
 	}
-	return f.m.fault(f.off)
+	intoPage := (f.off + int(m.slack)) % int(m.page)
+	f.off, f.bulk = max(off, f.off-intoPage), false
+	return f.err(a)
 }
 
 // toPageEnd returns the number of bytes from the first of b to the end of its
@@ -276,20 +291,19 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 		return 0, m.closedErr("write out")
 	}
 	defer runtime.KeepAlive(r)
+	off := 0
 	if f, ok := w.(*os.File); ok {
 		written, err := f.Write(m.bytes(0, n))
-		if isBadAddress(err) {
-			// The kernel met the missing page, so that nothing faulted here.
-			if at, ok := m.touch(written, 1, false); !ok {
-				err = m.fault(at)
-			}
+		if !isBadAddress(err) {
+			return int64(written), err
 		}
-		return int64(written), err
+		// The kernel met a missing page, and may have left out bytes before it.
+		off = written
 	}
 	buf := make([]byte, min(n, 64<<10))
-	for off := 0; off < n; {
+	for off < n {
 		chunk := min(n-off, len(buf))
-		k, err := m.transfer(off, buf[:chunk], m.bytes(off, chunk))
+		k, err := m.transfer(off, aLoad, buf[:chunk], m.bytes(off, chunk))
 		written, werr := w.Write(buf[:k])
 		off += written
 		if werr == nil && written < k {
@@ -383,6 +397,7 @@ func (m *mapping) resizeFile(n int64) error {
 		}
 		return m.grown(old, n)
 	}
+	m.denied.Store(deniedBySize)
 	m.len.Store(n)
 	if m.window {
 		return nil
@@ -395,16 +410,13 @@ func (m *mapping) resizeFile(n int64) error {
 }
 
 // growFile makes sure that the file has the bytes from old to n of the region,
-// with disk blocks unless Sparse. fallocate does that whatever the file's size
-// is. Before ftruncate it takes a look, so as not to cut what others added.
+// with disk blocks unless Sparse. It looks at the file's size, so as not to cut
+// what others added, now or when the region shrinks.
 func (m *mapping) growFile(f *descriptor, old, n int64) error {
 	end := m.config.Offset + n
 	allocated := m.config.Sparse || n == old
 	if !allocated {
 		err := f.allocate(m.config.Offset+old, n-old)
-		if err == nil && !m.window {
-			return nil
-		}
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return m.pathError("fallocate", err)
 		}
@@ -452,13 +464,18 @@ func (m *mapping) resizeAnonymous(n int64) error {
 	if n >= old {
 		return m.grown(old, n)
 	}
+	m.denied.Store(deniedBySize)
 	m.len.Store(n)
 	// Grown into again, the bytes must read as zero: whole pages because they
 	// are new ones, those that share a page with the new end because they are
 	// cleared here.
-	keep := min(roundUp(uintptr(n), m.page), uintptr(old))
-	catch(func() error { clear(m.bytes(int(n), int(keep-uintptr(n)))); return nil })
-	return m.decommit(keep)
+	keep := roundUp(uintptr(n), m.page)
+	catch(func() error { clear(m.bytes(int(n), int(min(int64(keep), old)-n))); return nil })
+	if err := m.decommit(keep); err != nil {
+		m.len.Store(old)
+		return err
+	}
+	return nil
 }
 
 // Refresh takes up the size that another process, or another region, gave the
@@ -653,6 +670,9 @@ func (r *Region) Protect(mode Mode) error {
 	if mode < ReadOnly || mode > CopyOnWrite || mode == ReadWrite && private || mode == CopyOnWrite && !private {
 		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped %v", m.describe(), mode, m.config.Mode)
 	}
+	if mode == ReadOnly {
+		m.denied.Store(deniedByMode)
+	}
 	old := m.mode.Swap(int32(mode))
 	if m.size == 0 {
 		return nil
@@ -660,6 +680,9 @@ func (r *Region) Protect(mode Mode) error {
 	if err := m.protect(mode); err != nil {
 		m.mode.Store(old)
 		return m.pathError("mprotect", err)
+	}
+	if mode != ReadOnly {
+		m.storable.Store(true)
 	}
 	if mode == ReadWrite && m.kind == regularFile {
 		m.open() // for Resize; if it cannot be had, Resize says why

@@ -336,7 +336,11 @@ func (r *Region) copyAt(op string, off int, p []byte, store bool) error {
 	if store && Mode(m.mode.Load()) == ReadOnly {
 		return failf(ErrReadOnly, "%s %d bytes at offset %d of %s: region is read-only", op, len(p), off, m.describe())
 	}
-	err := m.guard(off, func() error {
+	a := aLoad
+	if store {
+		a = aStore
+	}
+	err := m.guard(off, a, func() error {
 		if b := m.bytes(off, len(p)); store {
 			copy(b, p)
 		} else {

@@ -1,0 +1,381 @@
+//go:build linux
+
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// The race detector does not see mapped memory, so these tests are of outcomes:
+// every file holds a value of its own and no other, and whoever looks for one
+// file must find its value or an error.
+
+const (
+	raceFiles   = 32
+	raceReaders = 64
+	raceReserve = 32 // pages
+)
+
+func raceValue(file int) uint32 { return 0x01010101 * uint32(file+1) }
+
+// A holding is what a reader works with: a region's file, and a view and a raw
+// slice, either of which may be all that is left of the region.
+type holding struct {
+	value uint32
+	view  View[uint32]
+	raw   []uint32
+}
+
+func TestNoForeignByteIsEverSeen(t *testing.T) {
+	rounds := 10_000
+	if testing.Short() {
+		rounds = 1000
+	}
+	t.Log(runChild(t, childForeign, strconv.Itoa(rounds)))
+}
+
+var childForeign = registerChild("foreign bytes", func(t testing.TB, args []string) {
+	rounds, err := strconv.Atoi(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	dir := t.TempDir()
+	names := make([]string, raceFiles)
+	for i := range names {
+		names[i] = filepath.Join(dir, fmt.Sprint(i))
+		r, err := Create(names[i], int64((1+i%8)*page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := ViewOf[uint32](r, 0, ToEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Fill(raceValue(i))
+		r.Close()
+	}
+
+	// Each slot has one region at a time. Views and raw slices are handed out
+	// apart, so that the collector finds regions of which only a slice is left.
+	const slots = 16
+	var views, raws [slots]atomic.Pointer[holding]
+	var regions [slots]atomic.Pointer[Region]
+	addresses := make(map[uintptr]int)
+	reopen := func(slot, file int) {
+		r, err := Config{Mode: ReadWrite, Reserve: int64(raceReserve * page)}.Open(names[file])
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := ViewOf[uint32](r, 0, r.Len()/4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &holding{value: raceValue(file)}
+		if file%2 == 0 {
+			h.view = v
+			views[slot].Store(h)
+		} else {
+			h.raw = v.Slice()
+			raws[slot].Store(h)
+		}
+		regions[slot].Store(r)
+		addresses[r.Addr()]++
+	}
+	for i := range slots {
+		reopen(i, i)
+	}
+
+	var stop atomic.Bool
+	var seen, faults atomic.Int64
+	var wg sync.WaitGroup
+	look := func(x, value uint32, how string) {
+		// What was grown into and not yet written to is zero.
+		if x != value && x != 0 {
+			stop.Store(true)
+			t.Errorf("%s: found %#08x in the file of %#08x", how, x, value)
+		}
+	}
+	// allowed checks what Guard returned: nothing else may go wrong here.
+	allowed := func(err error) {
+		var f *FaultError
+		switch {
+		case err == nil:
+		case !errors.As(err, &f) || f.Err != ErrClosed && f.Err != ErrTruncated:
+			stop.Store(true)
+			t.Errorf("a reader or writer got %v", err)
+		default:
+			faults.Add(1)
+		}
+	}
+	for g := range raceReaders {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(1, uint64(g)))
+			copied := make([]uint32, 64)
+			for !stop.Load() {
+				slot := rnd.IntN(slots)
+				if h := views[slot].Load(); h != nil {
+					n := int64(0)
+					allowed(Guard(func() error {
+						for range 50 {
+							i := rnd.IntN(h.view.Len())
+							look(h.view.At(i), h.value, "View.At")
+							if g%2 == 0 {
+								h.view.Set(i, h.value)
+							}
+							n++
+						}
+						part := h.view.Sub(h.view.Len()/2, h.view.Len())
+						for _, x := range copied[:part.CopyTo(copied)] {
+							look(x, h.value, "View.CopyTo")
+							n++
+						}
+						return nil
+					}))
+					seen.Add(n)
+				}
+				if h := raws[slot].Load(); h != nil {
+					n := int64(0)
+					allowed(Guard(func() error {
+						for range 50 {
+							i := rnd.IntN(len(h.raw))
+							look(h.raw[i], h.value, "element of Slice")
+							if g%2 == 0 {
+								h.raw[i] = h.value
+							}
+							n++
+						}
+						for _, x := range copied[:copy(copied, h.raw[len(h.raw)/2:])] {
+							look(x, h.value, "copy out of Slice")
+							n++
+						}
+						return nil
+					}))
+					seen.Add(n)
+				}
+				runtime.Gosched() // or those who close wait for 64 others
+			}
+		})
+	}
+	wg.Go(func() {
+		// Growing and shrinking goes on at the same regions.
+		rnd := rand.New(rand.NewPCG(2, 0))
+		for !stop.Load() {
+			r := regions[rnd.IntN(slots)].Load()
+			err := r.Resize(int64(1+rnd.IntN(raceReserve)) * int64(page))
+			if err != nil && !errors.Is(err, ErrClosed) {
+				stop.Store(true)
+				t.Errorf("Resize: %v", err)
+			}
+			runtime.Gosched()
+		}
+	})
+
+	rnd := rand.New(rand.NewPCG(3, 0))
+	for round := 0; round < rounds && !stop.Load(); round++ {
+		slot := rnd.IntN(slots)
+		if err := regions[slot].Load().Close(); err != nil {
+			t.Fatal(err)
+		}
+		reopen(slot, rnd.IntN(raceFiles))
+		if round%200 == 0 {
+			runtime.GC() // gives address space back, to be used again
+		}
+		if round%10 == 0 {
+			runtime.Gosched()
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	again := 0
+	for _, n := range addresses {
+		again += n - 1
+	}
+	fmt.Printf("%d rounds, %d values looked at, %d faults, %d regions where another had been", rounds, seen.Load(), faults.Load(), again)
+	if seen.Load() < int64(rounds) || faults.Load() == 0 || again == 0 {
+		t.Errorf("%d values looked at, %d faults, %d addresses used again: this proves nothing", seen.Load(), faults.Load(), again)
+	}
+})
+
+func TestEveryMethodAtOnceOnOneRegion(t *testing.T) {
+	rounds := 200
+	if testing.Short() || raceDetector {
+		rounds = 40
+	}
+	runChild(t, childAtOnce, strconv.Itoa(rounds))
+}
+
+// In each round many goroutines call everything on one region, until one that
+// comes last closes it.
+var childAtOnce = registerChild("every method at once", func(t testing.TB, args []string) {
+	rounds, err := strconv.Atoi(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	name := filepath.Join(t.TempDir(), "f")
+	const value = 0x5A5A5A5A
+	for round := range rounds {
+		var r *Region
+		var err error
+		c := Config{Reserve: int64(16 * page), Sparse: round%4 < 2}
+		if round%2 == 0 {
+			r, err = c.Create(name, int64(4*page))
+		} else {
+			r, err = c.Anonymous(int64(4 * page))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := ViewOf[uint32](r, 0, ToEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Fill(value)
+		raw := v.Slice()
+		base := r.Addr()
+		look := func(x uint32) error {
+			for ; x != 0; x >>= 8 {
+				if b := x & 0xFF; b != 0 && b != value&0xFF {
+					t.Errorf("found the byte %#x", b)
+				}
+			}
+			return nil
+		}
+		calls := map[string]func() error{
+			"ReadAt": func() error {
+				p := make([]byte, 2*page)
+				n, err := r.ReadAt(p, int64(rand.IntN(3*page))&^3)
+				for _, b := range p[:n] {
+					look(uint32(b) * 0x01010101)
+				}
+				return err
+			},
+			"WriteAt": func() error {
+				p := make([]byte, page)
+				for i := range p {
+					p[i] = value & 0xFF
+				}
+				_, err := r.WriteAt(p, int64(rand.IntN(3*page)))
+				return err
+			},
+			"Get": func() error {
+				x, err := Get[uint32](r, rand.IntN(4*page-4)&^3)
+				look(x)
+				return err
+			},
+			"Put":        func() error { return Put[uint32](r, rand.IntN(4*page-4)&^3, value) },
+			"view loads": func() error { return Guard(func() error { return look(v.At(rand.IntN(v.Len()))) }) },
+			"view stores": func() error {
+				return Guard(func() error { v.Set(rand.IntN(v.Len()), value); return nil })
+			},
+			"raw loads":       func() error { return Guard(func() error { return look(raw[rand.IntN(len(raw))]) }) },
+			"raw stores":      func() error { return Guard(func() error { raw[rand.IntN(len(raw))] = value; return nil }) },
+			"Fill":            func() error { return Guard(func() error { v.Fill(value); return nil }) },
+			"Resize":          func() error { return r.Resize(int64(1 + rand.IntN(16*page))) },
+			"Refresh":         r.Refresh,
+			"Sync":            r.Sync,
+			"View.Sync":       v.Sub(0, 10).Sync,
+			"Flush":           func() error { return r.Flush(0, 1) },
+			"Populate":        func() error { return r.Populate(rand.IntN(page), page) },
+			"Protect":         func() error { return r.Protect(ReadOnly) },
+			"Protect back":    func() error { return r.Protect(ReadWrite) },
+			"the small ones":  func() error { return small(t, r, base) },
+			"a view and back": func() error { w, err := ViewOf[uint32](r, 0, 1); _ = w.Len(); return err },
+		}
+		var wg sync.WaitGroup
+		var closed atomic.Bool
+		turns := make(chan struct{}, 1000)
+		for what, call := range calls {
+			for range 2 {
+				wg.Go(func() {
+					for {
+						err := call()
+						if kind := unexpected(err); kind != "" {
+							t.Errorf("%s: %s: %v", what, kind, err)
+						}
+						if errors.Is(err, ErrClosed) {
+							return
+						}
+						if closed.Load() && what == "the small ones" {
+							return
+						}
+						select {
+						case turns <- struct{}{}:
+						default:
+						}
+						runtime.Gosched()
+					}
+				})
+			}
+		}
+		for range 200 {
+			<-turns
+		}
+		for range 3 {
+			wg.Go(func() {
+				if err := r.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				closed.Store(true)
+			})
+		}
+		wg.Wait()
+		if r.Len() != 0 || r.Addr() != base {
+			t.Errorf("after all that: %v at %#x", r, r.Addr())
+		}
+		if t.Failed() {
+			return
+		}
+	}
+})
+
+// small calls the methods that cannot fail.
+func small(t testing.TB, r *Region, base uintptr) error {
+	if n := r.Len(); n < 0 || n > 16*os.Getpagesize() {
+		t.Errorf("Len is %d", n)
+	}
+	if r.Addr() != base {
+		t.Errorf("Addr was %#x and is %#x", base, r.Addr())
+	}
+	if b := r.Bytes(); len(b) != cap(b) {
+		t.Errorf("Bytes has length %d and capacity %d", len(b), cap(b))
+	}
+	if m := r.Mode(); m != ReadOnly && m != ReadWrite {
+		t.Errorf("Mode is %v", m)
+	}
+	_, _ = r.Cap(), r.String()
+	return nil
+}
+
+// unexpected says what is wrong with an error that one of many calls at once
+// got.
+func unexpected(err error) string {
+	var f *FaultError
+	switch {
+	case err == nil, err == io.EOF:
+	case errors.As(err, &f):
+		if f.Region == nil || f.Offset < 0 {
+			return "a fault without a place"
+		}
+		// Another goroutine may have undone the cause before it was looked
+		// for, but it is never a broken disk.
+		if f.Err != ErrClosed && f.Err != ErrTruncated && f.Err != ErrReadOnly {
+			return "a fault for another reason"
+		}
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrReadOnly), errors.Is(err, ErrRange), errors.Is(err, ErrTruncated):
+	default:
+		return "an error for another reason"
+	}
+	return ""
+}
