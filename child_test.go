@@ -66,8 +66,14 @@ func childCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 		path, args = runner, append([]string{path}, args...)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), childVariable+"="+name, "TMPDIR="+t.TempDir())
+	cmd.Env = append(childEnv(name), "TMPDIR="+t.TempDir())
 	return cmd
+}
+
+// childEnv is the environment of a child. The race detector would sleep for a
+// second at the end of each.
+func childEnv(name string) []string {
+	return append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 }
 
 // runChild runs a child to its end, and fails or skips the test as the child

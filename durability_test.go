@@ -84,7 +84,7 @@ func TestWhatWasSyncedOutlivesAKill(t *testing.T) {
 // it at a random moment, and returns how many it acknowledged.
 func writeAndKill(t testing.TB, name string, acked uint64, rnd *rand.Rand) (uint64, error) {
 	cmd := exec.Command(os.Args[0], name, strconv.FormatUint(acked, 10))
-	cmd.Env = append(os.Environ(), childVariable+"="+childWriter)
+	cmd.Env = childEnv(childWriter)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

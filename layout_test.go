@@ -204,6 +204,8 @@ type (
 	machineInt struct{ N int }
 )
 
+var _ = private{}.a + private{}.b // fields without a use elsewhere
+
 func TestLayout(t *testing.T) {
 	type c = struct {
 		t     reflect.Type
