@@ -24,7 +24,9 @@ type AtomicInteger interface {
 // made, and an access after Close or where the file was cut is a fault.
 //
 // The race detector sees neither mapped memory nor the order that these
-// operations make: test concurrent code by its outcomes.
+// operations make: test concurrent code by its outcomes. It also makes atomic
+// operations in C, where a store that faults (a ReadOnly region, a full disk)
+// ends the process even under Guard; without -race it is an error as usual.
 type AtomicView[T AtomicInteger] struct {
 	atomic *T // named apart from View's, so that neither converts to the other
 	n, w   int

@@ -141,8 +141,10 @@ func inBulkOperation() bool {
 		if !more || name == "" {
 			return false
 		}
-		if !strings.Contains(name, ".") { // a body shared by assembly functions, such as memeqbody
-			return true
+		if !strings.Contains(name, ".") {
+			// A body that assembly functions share, such as memeqbody, but not
+			// racecallatomic, which is one atomic operation.
+			return !strings.HasPrefix(name, "race")
 		}
 		for _, prefix := range []string{"runtime.mem", "runtime.cmpstring", "internal/bytealg.", thisPackage + ".copyReversed"} {
 			if strings.HasPrefix(name, prefix) {
