@@ -42,6 +42,8 @@ func TestInlining(t *testing.T) {
 			if !strings.HasSuffix(name, ".Len") {
 				delete(want, name)
 			}
+		case is64 == 0 && strings.HasSuffix(name, ".Ptr"):
+			delete(want, name)
 		}
 	}
 	cmd := exec.Command(goTool, "test", "-c", "-o", os.DevNull, "-gcflags=-m=2", ".")

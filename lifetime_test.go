@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -674,5 +675,34 @@ var childMillion = registerChild("opens and closes", func(t testing.TB, args []s
 	}
 	if end > 2*begin {
 		t.Errorf("the first tenth took %v, the last %v", begin, end)
+	}
+})
+
+func TestTombstonesAreCollectedAlthoughTheHeapHardlyGrows(t *testing.T) {
+	runChild(t, childQuietHeap)
+}
+
+// A Region is a small thing for the Go heap: with no other garbage, a collection
+// must come of the tombstones themselves. Here none comes of the heap at all.
+var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []string) {
+	debug.SetGCPercent(-1)
+	name := tempFile(t, quiet(100))
+	for i := range 5 * budgetMappings {
+		r, err := Open(name, ReadOnly)
+		if err != nil {
+			t.Fatalf("number %d: %v", i, err)
+		}
+		r.Close()
+		r = nil
+	}
+	left := func() int {
+		tombstones.mu.Lock()
+		defer tombstones.mu.Unlock()
+		return tombstones.mappings
+	}
+	for begin := time.Now(); left() > 3*budgetMappings; runtime.Gosched() {
+		if time.Since(begin) > 5*time.Second {
+			t.Fatalf("%d tombstones, and no collection", left())
+		}
 	}
 })
