@@ -687,6 +687,56 @@ func checkUnchanged(t testing.TB, r *Region, name string, n int) {
 	}
 }
 
+// A tmpfs undoes what it gave before it was full; ext4 keeps it.
+func TestAFailedResizeLeavesTheFileAsItWas(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
+		t.Skipf("cannot make an ext4: %v %s", err, out)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount an ext4: %v %s", err, out)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	name := filepath.Join(dir, "f")
+	const size = 10000
+	r, err := Config{Reserve: 64 << 20}.Create(name, size)
+	need(t, r, err)
+	copy(r.Bytes(), quiet(size))
+	var before, after unix.Statfs_t
+	if err := unix.Statfs(dir, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resize(32 << 20); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Resize to more than the disk has: %v", err)
+	}
+	if err := unix.Statfs(dir, &after); err != nil {
+		t.Fatal(err)
+	}
+	if taken := (int64(before.Bfree) - int64(after.Bfree)) * int64(after.Bsize); taken > 1<<20 {
+		t.Errorf("a failed Resize took %d bytes of the disk", taken)
+	}
+	checkUnchanged(t, r, name, size)
+
+	// A store through a sparse file to a disk that is full of something else.
+	sparse := filepath.Join(dir, "sparse")
+	s, err := Config{Sparse: true}.Create(sparse, 1<<20)
+	need(t, s, err)
+	there := 3 * os.Getpagesize()
+	was := append(quiet(there), make([]byte, 1<<20-there)...)
+	copy(s.Bytes()[:there], was)
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	// Holes can be read here. ext4 sets room aside for stores that are under way.
+	tryMethods(t, s, sparse, trouble{"full ext4", ErrIO, there, true, was, func() { fillDisk(t, dir) }})
+	r.Close()
+	s.Close()
+}
+
 func TestALimitOfTheFileSizeIsAnError(t *testing.T) { runChild(t, childFileSizeLimit) }
 
 // The system also sends SIGXFSZ, which must not end the process either.

@@ -274,7 +274,12 @@ func (v View[T]) Fill(x T) {
 	}
 	touchStore(unsafe.Pointer(v.base))
 	size := unsafe.Sizeof(x)
-	fill(unsafe.Slice((*byte)(unsafe.Pointer(v.base)), uintptr(v.n)*size), unsafe.Slice((*byte)(unsafe.Pointer(&x)), size))
+	dst := unsafe.Slice((*byte)(unsafe.Pointer(v.base)), uintptr(v.n)*size)
+	if b := unsafe.Slice((*byte)(unsafe.Pointer(&x)), size); isZero(b) {
+		clear(dst)
+	} else {
+		fill(dst, b)
+	}
 	runtime.KeepAlive(v.region)
 }
 
@@ -282,10 +287,6 @@ func (v View[T]) Fill(x T) {
 // that is a block, and then repeats the block, which stays in the first-level
 // cache.
 func fill(dst, x []byte) {
-	if isZero(x) {
-		clear(dst)
-		return
-	}
 	block := max(1, (8<<10)/len(x)) * len(x)
 	for n := copy(dst, x); n < len(dst); {
 		n += copy(dst[n:], dst[:min(n, block)])
