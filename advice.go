@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 )
@@ -39,25 +40,32 @@ func (m *mapping) populate(off, n int) error {
 	return m.closedErr("populate")
 }
 
-// touch accesses every page of the n bytes at off: with a load, or with a
-// store that changes nothing whatever others store meanwhile. If one faults,
-// it returns the offset of the first byte that cannot be accessed.
+// touch makes every page of the n bytes at off accessible: loads from it, or
+// makes it ready to be stored to without a change of its bytes, whatever others
+// store meanwhile. If that fails, it returns the offset of the first byte that
+// cannot be accessed.
 func (m *mapping) touch(off, n int, store bool) (at int, ok bool) {
+	if store && populatePages(m.pages(off, n), true) == nil {
+		return off + n, true
+	}
 	page := int(m.page)
-	f, _ := catch(func() error {
-		// Each access is to the first byte of a page, so that it is aligned
-		// for an atomic one.
+	f, err := catch(func() error {
 		for at = off; at < off+n; at = (at+int(m.slack))/page*page + page - int(m.slack) {
-			first := (at+int(m.slack))/page*page - int(m.slack)
-			if store {
-				atomic.AddUint32((*uint32)(m.at(first)), 0)
-			} else {
+			first := (at+int(m.slack))/page*page - int(m.slack) // aligned, for the atomic addition
+			if !store {
 				touched.Store(uint32(*(*byte)(m.at(first))))
+				continue
+			}
+			err := populatePages(m.pages(at, 1), true)
+			if errors.Is(err, errors.ErrUnsupported) {
+				atomic.AddUint32((*uint32)(m.at(first)), 0)
+			} else if err != nil {
+				return err
 			}
 		}
 		return nil
 	})
-	return at, f.m == nil
+	return at, f.m == nil && err == nil
 }
 
 // touched makes the compiler keep the loads of touch.

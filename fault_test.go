@@ -547,25 +547,26 @@ func TestReadAtAndWriteAtCountExactlyWhenClosedMeanwhile(t *testing.T) {
 
 const fullDiskPages = 1024
 
-func ownMounts(cmd *exec.Cmd) *exec.Cmd {
+func runWithOwnMounts(t *testing.T, child string) {
+	t.Helper()
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
 		attr.Cloneflags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
+	try := exec.Command("true")
+	try.SysProcAttr = attr
+	if err := try.Run(); err != nil {
+		t.Skipf("no mounts of one's own: %v", err)
+	}
+	cmd := childCommand(t, child)
 	cmd.SysProcAttr = attr
-	return cmd
+	endChild(t, cmd)
 }
 
 func TestAFullDiskIsAnError(t *testing.T) {
-	cmd := ownMounts(childCommand(t, childFullDisk))
-	if err := cmd.Start(); err != nil {
-		t.Skipf("no mounts of one's own: %v", err)
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	endChild(t, ownMounts(childCommand(t, childFullDisk)))
+	runWithOwnMounts(t, childFullDisk)
 }
 
 var childFullDisk = registerChild("on a full disk", func(t testing.TB, args []string) {
@@ -687,8 +688,16 @@ func checkUnchanged(t testing.TB, r *Region, name string, n int) {
 	}
 }
 
-// A tmpfs undoes what it gave before it was full; ext4 keeps it.
+// A tmpfs undoes what it gave before it was full; ext4 keeps it. This one is
+// mounted where only a child sees it, so that it goes with the child.
 func TestAFailedResizeLeavesTheFileAsItWas(t *testing.T) {
+	runWithOwnMounts(t, childExt4)
+}
+
+var childExt4 = registerChild("on an ext4", func(t testing.TB, args []string) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Skipf("cannot keep mounts to oneself: %v", err)
+	}
 	image := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(image, make([]byte, 16<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -700,7 +709,6 @@ func TestAFailedResizeLeavesTheFileAsItWas(t *testing.T) {
 	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
 		t.Skipf("cannot mount an ext4: %v %s", err, out)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
 	name := filepath.Join(dir, "f")
 	const size = 10000
 	r, err := Config{Reserve: 64 << 20}.Create(name, size)
@@ -735,7 +743,10 @@ func TestAFailedResizeLeavesTheFileAsItWas(t *testing.T) {
 	tryMethods(t, s, sparse, trouble{"full ext4", ErrIO, there, true, was, func() { fillDisk(t, dir) }})
 	r.Close()
 	s.Close()
-}
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Error(err)
+	}
+})
 
 func TestALimitOfTheFileSizeIsAnError(t *testing.T) { runChild(t, childFileSizeLimit) }
 

@@ -75,13 +75,18 @@ func adviseHuge(m *mapping) error {
 }
 
 // populatePages is madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE,
-// which unlike MAP_POPULATE report what they could not do.
+// which unlike MAP_POPULATE report what they could not do. They are
+// errors.ErrUnsupported before Linux 5.14, and for the memory of devices.
 func populatePages(b []byte, store bool) error {
 	advice := unix.MADV_POPULATE_READ
 	if store {
 		advice = unix.MADV_POPULATE_WRITE
 	}
-	return retry(func() error { return unix.Madvise(b, advice) })
+	err := retry(func() error { return unix.Madvise(b, advice) })
+	if err == unix.EINVAL {
+		return errors.ErrUnsupported
+	}
+	return err
 }
 
 // allocate is fallocate(2): it gives the file disk blocks for n bytes at off,

@@ -351,10 +351,12 @@ func (m *mapping) pages(off, n int) []byte {
 //
 // Growing makes the file at least Offset+n bytes long, and its disk blocks are
 // allocated as Create does: on a full disk nothing changes and the error says
-// so. It never makes a file shorter that another process made longer meanwhile;
-// what that wrote can then be read. Otherwise what is grown into reads as zero.
+// so. It does not cut a file that another process made longer before the call;
+// what that wrote can then be read. Otherwise what is grown into reads as zero,
+// but for what somebody stored beyond the file's end in its last page. Processes
+// that grow a file at the same time must take turns, as with ftruncate(2).
 //
-// Shrinking cuts the file to Offset+n bytes, unless the region is a window: if,
+// Shrinking gives the file Offset+n bytes, unless the region is a window: if,
 // when it was mapped, refreshed or grown last, the file went on beyond its end,
 // the file stays as it is. Anonymous memory grows and shrinks alike, and gives
 // the memory back.
@@ -410,21 +412,27 @@ func (m *mapping) resizeFile(n int64) error {
 }
 
 // growFile makes sure that the file has the bytes from old to n of the region,
-// with disk blocks unless Sparse. It looks at the file's size, so as not to cut
-// what others added, now or when the region shrinks.
+// with disk blocks unless Sparse. It looks at the file's size first, so as not
+// to cut what others added, now or when the region shrinks.
 func (m *mapping) growFile(f *descriptor, old, n int64) error {
 	end := m.config.Offset + n
+	size, err := f.size()
+	if err != nil {
+		return m.pathError("fstat", err)
+	}
 	allocated := m.config.Sparse || n == old
 	if !allocated {
 		err := f.allocate(m.config.Offset+old, n-old)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			// On some file systems it has taken what there was to have.
+			if now, sizeErr := f.size(); sizeErr == nil && size < now && now <= end {
+				f.truncate(size)
+			}
 			return m.pathError("fallocate", err)
 		}
-		allocated = err == nil
-	}
-	size, err := f.size()
-	if err != nil {
-		return m.pathError("fstat", err)
+		if allocated = err == nil; allocated {
+			size = max(size, end)
+		}
 	}
 	if size < end {
 		if err := f.truncate(end); err != nil {

@@ -323,7 +323,8 @@ func Get[T Fixed](r *Region, off int) (T, error) {
 
 // Put stores x at byte off of the region, at any alignment, in the machine's
 // byte order. Every failure is an error: ErrRange, ErrReadOnly, ErrClosed, or
-// a *FaultError where the file was cut or the disk is full.
+// a *FaultError where the file was cut or the disk is full. A value that
+// straddles the end of what is there may then be stored in part.
 func Put[T Fixed](r *Region, off int, x T) error {
 	return r.copyAt("put", off, unsafe.Slice((*byte)(unsafe.Pointer(&x)), unsafe.Sizeof(x)), true)
 }
