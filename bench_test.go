@@ -23,9 +23,8 @@ import (
 const (
 	fileSize = 64 << 20
 
-	// Of the powers of two from 4 KiB to 1 MiB, pread of the file above was
-	// fastest with 128 to 256 KiB: smaller buffers take more calls, larger
-	// ones leave the second-level cache.
+	// Of the powers of two from 4 KiB to 1 MiB, pread of the file above took the
+	// same time, within 5 %, with 64 KiB and more, up to 1.7 times that with less.
 	bufferSize = 256 << 10
 
 	accesses = 1 << 16 // random ones, in an iteration
