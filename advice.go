@@ -58,7 +58,7 @@ func (m *mapping) touch(off, n int, store bool) (at int, ok bool) {
 			}
 			err := populatePages(m.pages(at, 1), true)
 			if errors.Is(err, errors.ErrUnsupported) {
-				atomic.AddUint32((*uint32)(m.at(first)), 0)
+				add32((*uint32)(m.at(first)), 0)
 			} else if err != nil {
 				return err
 			}

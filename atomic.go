@@ -4,7 +4,6 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
-	"sync/atomic"
 	"unsafe"
 )
 
@@ -24,9 +23,9 @@ type AtomicInteger interface {
 // made, and an access after Close or where the file was cut is a fault.
 //
 // The race detector sees neither mapped memory nor the order that these
-// operations make: test concurrent code by its outcomes. It also makes atomic
-// operations in C, where a store that faults (a ReadOnly region, a full disk)
-// ends the process even under Guard; without -race it is an error as usual.
+// operations make: test concurrent code by its outcomes. (On other processors
+// than amd64 and arm64, it also makes them in C, where a fault ends the process
+// even under Guard; without -race it is an error as usual.)
 type AtomicView[T AtomicInteger] struct {
 	atomic *T // named apart from View's, so that neither converts to the other
 	n, w   int
@@ -65,9 +64,9 @@ func (v AtomicView[T]) Load(i int) (x T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
-		x = T(atomic.LoadUint32((*uint32)(p)))
+		x = T(load32((*uint32)(p)))
 	} else {
-		x = T(atomic.LoadUint64((*uint64)(p)))
+		x = T(load64((*uint64)(p)))
 	}
 	runtime.KeepAlive(v.region)
 	return x
@@ -80,9 +79,9 @@ func (v AtomicView[T]) Store(i int, x T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
-		atomic.StoreUint32((*uint32)(p), uint32(x))
+		store32((*uint32)(p), uint32(x))
 	} else {
-		atomic.StoreUint64((*uint64)(p), uint64(x))
+		store64((*uint64)(p), uint64(x))
 	}
 	runtime.KeepAlive(v.region)
 }
@@ -94,9 +93,9 @@ func (v AtomicView[T]) Swap(i int, x T) (old T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
-		old = T(atomic.SwapUint32((*uint32)(p), uint32(x)))
+		old = T(swap32((*uint32)(p), uint32(x)))
 	} else {
-		old = T(atomic.SwapUint64((*uint64)(p), uint64(x)))
+		old = T(swap64((*uint64)(p), uint64(x)))
 	}
 	runtime.KeepAlive(v.region)
 	return old
@@ -109,9 +108,9 @@ func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
 	if unsafe.Sizeof(x) == 4 {
-		swapped = atomic.CompareAndSwapUint32((*uint32)(p), uint32(old), uint32(x))
+		swapped = cas32((*uint32)(p), uint32(old), uint32(x))
 	} else {
-		swapped = atomic.CompareAndSwapUint64((*uint64)(p), uint64(old), uint64(x))
+		swapped = cas64((*uint64)(p), uint64(old), uint64(x))
 	}
 	runtime.KeepAlive(v.region)
 	return swapped
@@ -124,9 +123,9 @@ func (v AtomicView[T]) Add(i int, d T) (sum T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(d))
 	if unsafe.Sizeof(d) == 4 {
-		sum = T(atomic.AddUint32((*uint32)(p), uint32(d)))
+		sum = T(add32((*uint32)(p), uint32(d)))
 	} else {
-		sum = T(atomic.AddUint64((*uint64)(p), uint64(d)))
+		sum = T(add64((*uint64)(p), uint64(d)))
 	}
 	runtime.KeepAlive(v.region)
 	return sum
@@ -140,9 +139,9 @@ func (v AtomicView[T]) And(i int, m T) (old T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
 	if unsafe.Sizeof(m) == 4 {
-		old = T(atomic.AndUint32((*uint32)(p), uint32(m)))
+		old = T(and32((*uint32)(p), uint32(m)))
 	} else {
-		old = T(atomic.AndUint64((*uint64)(p), uint64(m)))
+		old = T(and64((*uint64)(p), uint64(m)))
 	}
 	runtime.KeepAlive(v.region)
 	return old
@@ -156,9 +155,9 @@ func (v AtomicView[T]) Or(i int, m T) (old T) {
 	}
 	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
 	if unsafe.Sizeof(m) == 4 {
-		old = T(atomic.OrUint32((*uint32)(p), uint32(m)))
+		old = T(or32((*uint32)(p), uint32(m)))
 	} else {
-		old = T(atomic.OrUint64((*uint64)(p), uint64(m)))
+		old = T(or64((*uint64)(p), uint64(m)))
 	}
 	runtime.KeepAlive(v.region)
 	return old

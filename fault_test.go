@@ -189,9 +189,6 @@ func tryAccesses(t testing.TB, r *Region, name string, tr trouble) {
 			if p.to%4 != 0 && !strings.Contains(a.name, "Bytes") && !strings.Contains(a.name, "bytes") && a.name != "clear" && a.name != "string conversion" {
 				to = p.to &^ 3
 			}
-			if raceDetector && tr.stores && strings.HasPrefix(a.name, "AtomicView.") && a.store {
-				continue // the detector makes these in C, where a fault ends the process
-			}
 			off, faults := tr.expected(a.manner, a.store, p.from, to)
 			// A comparison ends at the first difference: let it get as far as
 			// it can.

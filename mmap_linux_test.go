@@ -146,7 +146,7 @@ func TestProtAndFlagsReachTheKernel(t *testing.T) {
 }
 
 func TestPopulateBringsPagesIn(t *testing.T) {
-	const size = 1 << 20
+	const size = 16 << 20 // several times the most that the kernel maps at one fault
 	page := os.Getpagesize()
 	resident := func(r *Region) int {
 		v, _ := vmaAt(t, r.Addr())
@@ -174,7 +174,7 @@ func TestPopulateBringsPagesIn(t *testing.T) {
 			t.Error(err)
 		}
 		if got, want := resident(r), 2*page/1024; got < want || got > size/1024/2 {
-			t.Errorf("%s: %d KiB are in memory after Populate of two pages, want %d", what, got, want)
+			t.Errorf("%s: %d KiB are in memory after Populate of two pages, want %d and little more", what, got, want)
 		}
 	}
 }
