@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 )
 
 // The idea: the Go runtime can be told, goroutine by goroutine, to turn a
@@ -205,13 +206,14 @@ func (f fault) err(a access) *FaultError {
 	return e
 }
 
-// cause finds out why byte off could not be accessed. Another process may change
-// the file meanwhile, so that it looks twice and more before it blames the
-// system.
+// cause finds out why byte off could not be accessed. Another process may cut
+// the file and extend it meanwhile, each between two looks. So it looks many
+// times before it blames the system, unless that is slow to fail.
 func (m *mapping) cause(off int, a access) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for range 5 {
+	start := time.Now()
+	for i := 0; i < 5 || i < 100 && time.Since(start) < 5*time.Millisecond; i++ {
 		mode := Mode(m.mode.Load())
 		switch {
 		case m.state.Load() == stateClosed:
