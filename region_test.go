@@ -214,7 +214,7 @@ func TestEveryMethodAfterCloseSaysClosed(t *testing.T) {
 			"ReadAt": readErr, "ReadAt of nothing": readNothing, "WriteAt": writeErr, "WriteTo": writeToErr, "Get": getErr,
 			"Put": Put(r, 0, int32(1)), "Sync": r.Sync(), "SyncRange": r.SyncRange(0, 0), "Flush": r.Flush(0, 0),
 			"Resize": r.Resize(1), "Refresh": r.Refresh(), "Protect": r.Protect(ReadOnly), "Populate": r.Populate(0, 0),
-			"View.Sync": v.Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
+			"View.Sync": v.Sync(), "empty View.Sync": v.Sub(0, 0).Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
 			"BigEndianOf": bigErr, "LittleEndianOf": littleErr,
 		} {
 			if !errors.Is(err, ErrClosed) || !errors.Is(err, fs.ErrClosed) {

@@ -303,10 +303,13 @@ func isZero(b []byte) bool {
 }
 
 // Sync is Region.SyncRange for the view's bytes: when it returns nil they are
-// durable.
+// durable. It returns nil for the zero View.
 func (v View[T]) Sync() error {
-	if v.n == 0 {
+	if v.region == nil {
 		return nil
+	}
+	if v.n == 0 {
+		return v.region.m.closedErr("sync")
 	}
 	off := uintptr(unsafe.Pointer(v.base)) - uintptr(v.region.m.base)
 	return v.region.SyncRange(int(off), v.n*int(unsafe.Sizeof(*v.base)))
