@@ -35,7 +35,7 @@ func (m *mapping) populate(off, n int) error {
 		if store {
 			a = aStore
 		}
-		return fault{m: m, r: m.handle.Value(), off: at}.err(a)
+		return (&fault{m: m, r: m.handle.Value(), off: at}).err(a)
 	}
 	return m.closedErr("populate")
 }
@@ -65,7 +65,7 @@ func (m *mapping) touch(off, n int, store bool) (at int, ok bool) {
 		}
 		return nil
 	})
-	return at, f.m == nil && err == nil
+	return at, f == nil && err == nil
 }
 
 // touched makes the compiler keep the loads of touch.

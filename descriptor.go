@@ -12,6 +12,8 @@ type descriptor struct {
 	handle
 	id   fileID
 	refs int
+
+	resizing sync.Mutex // held while the size of the file is looked at and changed
 }
 
 var descriptors = struct {

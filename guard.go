@@ -32,7 +32,7 @@ import (
 // allocation. It may be called from any number of goroutines at a time.
 func Guard(fn func() error) error {
 	f, err := catch(fn)
-	if f.m != nil {
+	if f != nil {
 		return f.err(anyAccess)
 	}
 	return err
@@ -59,29 +59,32 @@ type FaultError struct {
 }
 
 func (e *FaultError) Error() string {
-	return fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(e.Err.Error(), "mmap: "))
+	return fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: "))
 }
 
 // Unwrap returns e.Err.
 func (e *FaultError) Unwrap() error { return e.Err }
 
-// A fault is an access to byte off of the mapping m that was not possible. m is
-// nil if there was none.
+// A fault is an access to byte off of the mapping m that was not possible.
 type fault struct {
 	m    *mapping
-	r    *Region // keeps m; nil if it is unreachable already
+	r    *Region // nil if it is unreachable already
 	off  int
 	bulk bool // the access was one of many, of which off need not be the first
+
+	epoch *epoch // keeps the mapping as it is meanwhile
 }
 
-// catch runs fn, and stops it at its first fault in a mapping of ours. It is
-// Guard without the question why, and takes no lock that methods hold.
-func catch(fn func() error) (f fault, err error) {
+// catch runs fn, and stops it at its first fault in a mapping of ours, which it
+// returns. It is Guard without the question why, and takes no lock that methods
+// hold.
+func catch(fn func() error) (f *fault, err error) {
+	e := currentEpoch.Load()
 	old := debug.SetPanicOnFault(true)
 	done := false
 	defer func() {
 		if !done { // a panic, or runtime.Goexit, for which recover returns nil
-			recovered(old, recover(), &f)
+			f = recovered(old, recover(), e)
 			// To the collector, frames that a panic has left are dead, and with
 			// them the views that were used there, unless fn itself has them.
 			runtime.KeepAlive(fn)
@@ -93,32 +96,34 @@ func catch(fn func() error) (f fault, err error) {
 	return f, err
 }
 
-func recovered(old bool, v any, f *fault) {
+func recovered(old bool, v any, e *epoch) *fault {
 	debug.SetPanicOnFault(old)
 	if v == nil {
-		return
+		return nil
 	}
-	*f = faultOf(v)
-	if f.m == nil {
+	f := faultOf(v)
+	if f == nil {
 		panic(v) // here, while fn's frames are still on the stack
 	}
+	f.epoch = e
+	return f
 }
 
 // faultOf recognizes the value of a panic that is a fault in a mapping of ours.
 // It is called by a deferred function, while the stack of the panic stands.
-func faultOf(v any) fault {
+func faultOf(v any) *fault {
 	e, ok := v.(interface {
 		error
 		Addr() uintptr
 	})
 	if !ok {
-		return fault{}
+		return nil
 	}
 	m := mappings.find(e.Addr())
 	if m == nil {
-		return fault{}
+		return nil
 	}
-	return fault{m, m.handle.Value(), int(e.Addr() - uintptr(m.base)), inBulkOperation()}
+	return &fault{m: m, r: m.handle.Value(), off: int(e.Addr() - uintptr(m.base)), bulk: inBulkOperation()}
 }
 
 // inBulkOperation reports whether the fault that is being recovered from
@@ -192,26 +197,23 @@ const (
 )
 
 // err finds out where the fault was and why, and makes the error of it.
-func (f fault) err(a access) *FaultError {
+func (f *fault) err(a access) *FaultError {
+	f.m.mu.RLock()
+	defer f.m.mu.RUnlock()
 	if f.bulk {
 		f.off = f.m.firstInaccessible(f.off)
 	}
-	e := &FaultError{Region: f.r, Offset: int64(f.off), Err: ErrClosed, name: f.m.name}
-	// What is unreachable and has no raw memory out is about to be unmapped: it
-	// must not be looked at.
-	if f.r != nil || f.m.state.Load() == stateOpen && f.m.raw.Load() {
-		e.Err = f.m.cause(f.off, a)
-	}
-	runtime.KeepAlive(f.r)
+	e := &FaultError{Region: f.r, Offset: int64(f.off), Err: f.m.cause(f.off, a), name: f.m.describe()}
+	runtime.KeepAlive(f)
 	return e
 }
 
 // cause finds out why byte off could not be accessed. Another process may cut
 // the file and extend it meanwhile, each between two looks. So it looks many
-// times before it blames the system, unless that is slow to fail.
+// times before it blames the system, unless that is slow to fail. The caller
+// holds mu.
 func (m *mapping) cause(off int, a access) error {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+	mayStore := a == aStore || a == anyAccess && (m.storable.Load() || m.raw.Load())
 	start := time.Now()
 	for i := 0; i < 5 || i < 100 && time.Since(start) < 5*time.Millisecond; i++ {
 		mode := Mode(m.mode.Load())
@@ -225,13 +227,13 @@ func (m *mapping) cause(off int, a access) error {
 			if m.kind != regularFile {
 				return ErrIO
 			}
-		case mode == ReadOnly && (a == aStore || a == anyAccess && (m.storable.Load() || m.raw.Load())):
+		case mode == ReadOnly && mayStore:
 			return ErrReadOnly
 		case mode == ReadOnly || a == aLoad:
-			return m.passingCause(a)
+			return m.passingCause(mayStore)
 		default:
 			if _, ok := m.touch(off, 1, true); ok {
-				return m.passingCause(a)
+				return m.passingCause(mayStore)
 			}
 			if m.kind != regularFile {
 				return ErrIO
@@ -242,9 +244,9 @@ func (m *mapping) cause(off int, a access) error {
 }
 
 // passingCause is the cause of a fault that would not happen again.
-func (m *mapping) passingCause(a access) error {
+func (m *mapping) passingCause(mayStore bool) error {
 	switch {
-	case a != aLoad && m.denied.Load() == deniedByMode:
+	case mayStore && m.denied.Load() == deniedByMode && time.Since(m.writable) < time.Second:
 		return ErrReadOnly
 	case m.kind == regularFile || m.denied.Load() != 0:
 		return ErrTruncated
@@ -297,6 +299,12 @@ func (l *mappingList) remove(m *mapping) {
 		m.next.prev = m.prev
 	}
 	m.prev, m.next = nil, nil
+}
+
+func (l *mappingList) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first == nil
 }
 
 // find returns the mapping that holds the address, nil if none does.

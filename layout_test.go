@@ -187,9 +187,9 @@ type (
 		_ int
 	}
 	hasInArray struct{ A [3]struct{ Ok [2]bool } }
-	list       struct {
+	chain      struct {
 		V    int64
-		Next *list
+		Next *chain
 	}
 	forest struct {
 		V    int64
@@ -303,7 +303,7 @@ func TestLayout(t *testing.T) {
 		reject(reflect.TypeFor[hasUnsafe](), "field P: unsafe.Pointer"),
 		reject(reflect.TypeFor[hasBlank](), "field _: int"),
 		reject(reflect.TypeFor[hasInArray](), "A[].Ok[]: bool"),
-		reject(reflect.TypeFor[list](), "field Next: *mmap.list"),
+		reject(reflect.TypeFor[chain](), "field Next: *mmap.chain"),
 		reject(reflect.TypeFor[forest](), "field Kids: []mmap.forest"),
 		reject(reflect.TypeFor[noCompare](), "func()"),
 		reject(reflect.TypeFor[hasMutex](), "A._[]: *int32"),

@@ -539,10 +539,14 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		r.Close()
 		return r.m
 	}
-	held := func() []*mapping {
-		quarantine.mu.Lock()
-		defer quarantine.mu.Unlock()
-		return slices.Clone(quarantine.held)
+	held := func() (held []*mapping) {
+		q := &rawQuarantine
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for e := q.held.Front(); e != nil; e = e.Next() {
+			held = append(held, e.Value.(*mapping))
+		}
+		return held
 	}
 	listed := func(m *mapping) bool { return mappings.find(uintptr(m.base)) == m }
 	var all []*mapping
@@ -598,11 +602,11 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 	if h := held(); len(h) != 1 || h[0] != large[1] || !listed(large[1]) {
 		t.Errorf("%d are held, of which the newest alone is within the budget", len(h))
 	}
-	quarantine.mu.Lock()
-	if quarantine.bytes != large[1].size {
-		t.Errorf("the quarantine counts %d bytes and has %d", quarantine.bytes, large[1].size)
+	rawQuarantine.mu.Lock()
+	if got := rawQuarantine.bytes; got != large[1].size {
+		t.Errorf("the quarantine counts %d bytes and has %d", got, large[1].size)
 	}
-	quarantine.mu.Unlock()
+	rawQuarantine.mu.Unlock()
 })
 
 func TestAMillionOpensAndClosesLeakNothing(t *testing.T) {

@@ -113,6 +113,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"unsafe"
 )
@@ -276,6 +277,9 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 	if err := c.check(name); err != nil {
 		return nil, err
 	}
+	if err := c.checkFlags(name, regularFile); err != nil {
+		return nil, err
+	}
 	if size < 0 {
 		return nil, failf(ErrRange, "create %s: size %d is negative", name, size)
 	}
@@ -287,9 +291,14 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 		perm = 0o600
 	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, perm)
-	fresh := err == nil
+	made := name
 	if errors.Is(err, fs.ErrExist) {
-		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC|openFlags, perm)
+		made = ""
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_TRUNC|openFlags, 0)
+		if errors.Is(err, fs.ErrNotExist) { // a symbolic link to what is not there yet
+			f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC|openFlags, perm)
+			made, _ = filepath.EvalSymlinks(name)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -297,8 +306,8 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 	defer f.Close()
 	r, err := c.fill(f, name, size)
 	if err != nil {
-		if fresh {
-			os.Remove(name)
+		if made != "" {
+			os.Remove(made)
 		} else {
 			f.Truncate(0)
 		}
@@ -376,7 +385,11 @@ func (c Config) Map(f *os.File) (*Region, error) {
 		return nil, err
 	}
 	window := kind == regularFile && size > c.Offset+length
-	return c.place(&mapping{name: name, kind: kind, id: identify(fi), window: window}, f, length, reserve)
+	path := name
+	if abs, err := filepath.Abs(name); err == nil {
+		path = abs
+	}
+	return c.place(&mapping{name: name, path: path, kind: kind, id: identify(fi), window: window}, f, length, reserve)
 }
 
 // Anonymous maps size bytes of zeroed memory that no file backs, ReadWrite
@@ -413,8 +426,6 @@ func (c Config) check(name string) error {
 		return failf(ErrRange, "map %d bytes at offset %d of %s: the sum overflows", c.Length, c.Offset, name)
 	case c.Length > maxSpace || c.Reserve > maxSpace:
 		return failf(ErrRange, "map %s: Length %d, Reserve %d: more than the address space", name, c.Length, c.Reserve)
-	case c.Flags&forbiddenFlags != 0:
-		return failf(errors.ErrUnsupported, "map %s: Flags %#x would take addresses by force: use Addr", name, c.Flags)
 	}
 	return nil
 }
@@ -425,6 +436,9 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 	length = c.Length
 	if length == 0 {
 		length = size - c.Offset
+	}
+	if c.Offset > size && c.Length == 0 {
+		return 0, 0, failf(ErrRange, "map %s from offset %d on: the file has %d bytes", name, c.Offset, size)
 	}
 	if c.Offset > size || length > size-c.Offset {
 		return 0, 0, failf(ErrRange, "map %d bytes at offset %d of %s: the file has %d bytes", c.Length, c.Offset, name, size)
@@ -443,6 +457,10 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 // file. Private pages count against the system's memory as soon as they are
 // writable, so those beyond length stay inaccessible until committed.
 func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, error) {
+	m.config = c
+	if err := c.checkFlags(m.name, m.kind); err != nil {
+		return nil, err
+	}
 	page, err := c.pageSize(f)
 	if err != nil {
 		return nil, err
@@ -454,7 +472,9 @@ func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, e
 	if c.Addr != 0 && int64(c.Addr%uintptr(page)) != slack {
 		return nil, failf(ErrAlignment, "map offset %d of %s at address %#x: not the same remainder by the page size of %d bytes", c.Offset, m.name, c.Addr, page)
 	}
-	m.config = c
+	if c.Addr != 0 && int64(c.Addr) == slack {
+		return nil, failf(ErrRange, "map %s at address %#x: page 0 is where a nil pointer points", m.name, c.Addr)
+	}
 	m.page = uintptr(page)
 	m.slack = uintptr(slack)
 	m.cap = int(reserve)
@@ -464,6 +484,10 @@ func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, e
 		m.size = roundUp(uintptr(slack+reserve), m.page)
 		if err := m.mapPages(f, length); err != nil {
 			return nil, err
+		}
+	} else if f != nil {
+		if err := control(f, func(h handle) error { return h.checkAccess(c.Mode) }); err != nil {
+			return nil, m.pathError("mmap", err)
 		}
 	}
 	m.len.Store(length)

@@ -20,6 +20,38 @@ const mapExactly = unix.MAP_FIXED_NOREPLACE
 // for a high address, which only some have.
 const maxSpace = math.MaxInt>>(16*is64) - 1<<21 + 1
 
+// checkFlags refuses flags that contradict the rest: they would take addresses
+// by force, or share what Mode says is private.
+func (c Config) checkFlags(name string, k kind) error {
+	sharing := c.Flags & unix.MAP_TYPE
+	contradiction := c.Mode == ReadWrite && sharing == unix.MAP_PRIVATE ||
+		c.Mode == CopyOnWrite && (sharing == unix.MAP_SHARED || sharing == unix.MAP_SHARED_VALIDATE)
+	switch {
+	case c.Flags&(unix.MAP_FIXED|unix.MAP_FIXED_NOREPLACE) != 0:
+		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_FIXED or MAP_FIXED_NOREPLACE: use Addr", name, c.Flags)
+	case k == anonymous:
+	case c.Flags&unix.MAP_ANONYMOUS != 0:
+		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_ANONYMOUS: use Anonymous", name, c.Flags)
+	case contradiction:
+		return failf(errors.ErrUnsupported, "map %s: Flags %#x contradicts Mode %v", name, c.Flags, c.Mode)
+	}
+	return nil
+}
+
+// checkAccess says what mmap(2) would of a file that is not open for what mode
+// needs: an empty file is not mapped.
+func (h handle) checkAccess(mode Mode) error {
+	flags, err := unix.FcntlInt(uintptr(h), unix.F_GETFL, 0)
+	if err != nil {
+		return err
+	}
+	access := flags & unix.O_ACCMODE
+	if access == unix.O_WRONLY || access == unix.O_RDONLY && mode == ReadWrite {
+		return unix.EACCES
+	}
+	return nil
+}
+
 // mapFlags returns the flags of mmap(2) for the mapping. partly says that
 // there is address space beyond what is asked for now.
 func (m *mapping) mapFlags(partly bool) int {
@@ -98,6 +130,10 @@ func (h handle) allocate(off, n int64) error {
 		return errors.ErrUnsupported
 	}
 	return err
+}
+
+func (h handle) syncFileSystem() error {
+	return retry(func() error { return unix.Syncfs(int(h)) })
 }
 
 // startWriteback is sync_file_range(2) with SYNC_FILE_RANGE_WRITE.

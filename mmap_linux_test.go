@@ -95,8 +95,10 @@ func TestAddrIsExactOrAnError(t *testing.T) {
 	wantErr(t, err, ErrAlignment, name)
 	_, err = Config{Addr: free + 48*page, Offset: 1}.Open(name)
 	wantErr(t, err, ErrAlignment, name)
-	_, err = Config{Flags: unix.MAP_FIXED}.Open(name)
-	wantErr(t, err, errors.ErrUnsupported, "force", name)
+	for _, flag := range []int{unix.MAP_FIXED, unix.MAP_FIXED_NOREPLACE} {
+		_, err = Config{Flags: flag}.Open(name)
+		wantErr(t, err, errors.ErrUnsupported, "use Addr", name)
+	}
 }
 
 func TestProtAndFlagsReachTheKernel(t *testing.T) {

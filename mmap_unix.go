@@ -4,8 +4,8 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 	"unsafe"
 
@@ -18,9 +18,6 @@ import (
 // openFlags keeps Open from waiting for the other end of a pipe, and from
 // making a terminal the process's own.
 const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
-
-// forbiddenFlags take address space by force.
-const forbiddenFlags = unix.MAP_FIXED
 
 // fileID is what stays the same of a file as long as it is open: device and
 // inode.
@@ -91,13 +88,8 @@ func (h handle) sync() error { return retry(func() error { return unix.Fsync(int
 
 func (h handle) close() error { return unix.Close(int(h)) }
 
-// syncDirectory makes the directory entry of the file durable.
-func syncDirectory(name string) error {
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
+// syncDirectory makes the names in the directory durable.
+func syncDirectory(d *os.File) error {
 	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: the file system cannot
 		return err
 	}
@@ -138,14 +130,19 @@ func (m *mapping) mapPages(f *os.File, length int64) error {
 		err = control(f, call)
 	}
 	if err != nil {
+		if m.config.Addr != 0 {
+			err = fmt.Errorf("%d bytes at address %#x: %w", m.size, m.config.Addr-m.slack, err)
+		}
 		return m.pathError("mmap", err)
 	}
 	m.base = unsafe.Add(m.addr, m.slack)
-	if partly && length > 0 {
-		if err := m.commit(0, int(length)); err != nil {
-			m.unmap()
-			return err
-		}
+	if !partly {
+		m.reach = m.size
+		return nil
+	}
+	if err := m.commit(length); err != nil {
+		m.unmap()
+		return err
 	}
 	return nil
 }
@@ -153,7 +150,7 @@ func (m *mapping) mapPages(f *os.File, length int64) error {
 // private reports whether the pages belong to this mapping only, and so count
 // against the system's memory when they are writable.
 func (m *mapping) private() bool {
-	return m.kind == anonymous || m.config.Mode == CopyOnWrite
+	return m.kind == anonymous || m.config.Mode == CopyOnWrite || m.config.Flags&unix.MAP_TYPE == unix.MAP_PRIVATE
 }
 
 // mmap is mmap(2), at config.Addr exactly unless that is 0.
@@ -177,33 +174,62 @@ func (m *mapping) mmap(prot, flags int, h handle) (unsafe.Pointer, error) {
 	return p, nil
 }
 
-// commit makes the private pages of the n bytes at off accessible; shared ones
-// are from the start.
-func (m *mapping) commit(off, n int) error {
-	if !m.private() {
+// pagesOf returns the bytes from addr on, in whole pages, that the region has
+// if it is n bytes long.
+func (m *mapping) pagesOf(n int64) uintptr {
+	if n == 0 {
+		return 0
+	}
+	return roundUp(m.slack+uintptr(n), m.page)
+}
+
+// commit gives access to the pages of the first n bytes. Pages of a shared file
+// have it from the start, unless they were fenced.
+func (m *mapping) commit(n int64) error {
+	end := m.pagesOf(n)
+	if end <= m.reach {
 		return nil
 	}
-	err := unix.Mprotect(m.pages(off, n), protection(Mode(m.mode.Load()), m.config.Exec))
-	if err != nil {
+	b := unsafe.Slice((*byte)(unsafe.Add(m.addr, m.reach)), end-m.reach)
+	if err := unix.Mprotect(b, protection(Mode(m.mode.Load()), m.config.Exec)); err != nil {
 		return m.pathError("mprotect", err)
 	}
 	if m.config.HugePages >= HugePages2M {
 		// Reserved huge pages are not set aside for the mapping, so take them.
-		if err := populatePages(m.pages(off, n), true); err != nil {
+		if err := populatePages(b, true); err != nil {
 			return m.pathError("madvise", err)
 		}
 	}
+	m.reach = end
 	return nil
 }
 
-// decommit gives the anonymous pages from byte off to the end back. off is a
-// multiple of the page size.
-func (m *mapping) decommit(off uintptr) error {
-	if off == m.size {
+// fence takes access to the pages beyond the first n bytes.
+func (m *mapping) fence(n int64) error {
+	end := m.pagesOf(n)
+	if end >= m.reach {
 		return nil
 	}
-	if _, err := unix.MmapPtr(-1, 0, unsafe.Add(m.addr, off), m.size-off, unix.PROT_NONE, m.mapFlags(true)|unix.MAP_FIXED); err != nil {
+	b := unsafe.Slice((*byte)(unsafe.Add(m.addr, end)), m.reach-end)
+	if err := unix.Mprotect(b, unix.PROT_NONE); err != nil {
+		return m.pathError("mprotect", err)
+	}
+	m.reach = end
+	return nil
+}
+
+// decommit gives the anonymous pages beyond the first n bytes back.
+func (m *mapping) decommit(n int64) error {
+	end := m.pagesOf(n)
+	if end >= m.reach {
+		return nil
+	}
+	if _, err := unix.MmapPtr(-1, 0, unsafe.Add(m.addr, end), m.size-end, unix.PROT_NONE, m.mapFlags(true)|unix.MAP_FIXED); err != nil {
 		return m.pathError("mmap", err)
+	}
+	m.reach = end
+	if m.config.HugePages == TransparentHugePages {
+		adviseHuge(m) // a hint
 	}
 	return nil
 }
@@ -219,14 +245,14 @@ func (m *mapping) unmap() error { return unix.MunmapPtr(m.addr, m.size) }
 
 // protect sets the access that mode means for all pages that have any.
 func (m *mapping) protect(mode Mode) error {
-	b := m.pages(0, m.cap)
-	if m.private() {
-		b = m.pages(0, int(m.len.Load()))
-	}
-	if len(b) == 0 {
+	if m.reach == 0 {
 		return nil
 	}
-	return unix.Mprotect(b, protection(mode, m.config.Exec))
+	b := unsafe.Slice((*byte)(m.addr), m.reach)
+	if err := unix.Mprotect(b, protection(mode, m.config.Exec)); err != nil {
+		return m.pathError("mprotect", err)
+	}
+	return nil
 }
 
 func syncPages(b []byte) error { return retry(func() error { return unix.Msync(b, unix.MS_SYNC) }) }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ type model struct {
 	mode      Mode
 	closed    bool
 	window    bool // the file goes on beyond the region, and is not cut by it
+	reach     int  // where it was fenced off, because it shrank in the file
 
 	bytes []byte // of the file, and zeros beyond its end; of the memory
 	wild  []bool // which of them nobody knows
@@ -44,7 +46,26 @@ func (m *model) end() int {
 	if m.anonymous {
 		size = m.len
 	}
-	return max(int(roundUp(uintptr(size), uintptr(m.page)))-m.offset, 0)
+	return max(min(m.pageEnd(size)-m.offset, m.reach), 0)
+}
+
+// pageEnd returns the end of the page of the n-th byte of the file.
+func (m *model) pageEnd(n int) int { return int(roundUp(uintptr(n), uintptr(m.page))) }
+
+// reachOf returns how far a region of n bytes is accessible.
+func (m *model) reachOf(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return m.pageEnd(m.offset+n) - m.offset
+}
+
+// grow makes the region n bytes long.
+func (m *model) grow(n int) {
+	if n > m.len {
+		m.reach = max(m.reach, m.reachOf(n))
+	}
+	m.len = n
 }
 
 // resizeFile is ftruncate.
@@ -169,6 +190,7 @@ func runScript(name string, s script) error {
 	}
 	defer r.Close()
 	m.cap = r.Cap()
+	m.reach = math.MaxInt
 	most := m.offset + m.cap + 2*page
 	m.bytes = append(quiet(m.size), make([]byte, most+2*page-m.size)...)
 	m.wild = make([]bool, len(m.bytes))
@@ -235,10 +257,12 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 			m.len = n
 		case n >= m.len:
 			m.resizeFile(max(m.size, m.offset+n))
-			m.len = n
+			m.grow(n)
 			m.window = m.size > m.offset+n
 		default:
-			if !m.window {
+			if m.window {
+				m.reach = min(m.reach, m.reachOf(n))
+			} else {
 				m.resizeFile(m.offset + n)
 			}
 			m.len = n
@@ -247,7 +271,7 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 	case 4, 5:
 		did("Refresh")
 		if !m.closed && !m.anonymous {
-			m.len = min(max(m.size-m.offset, 0), m.cap)
+			m.grow(min(max(m.size-m.offset, 0), m.cap))
 			m.window = m.size > m.offset+m.len
 		}
 		return same(r.Refresh(), or(nil))

@@ -1,8 +1,10 @@
 package mmap
 
 import (
+	"container/list"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +15,7 @@ import (
 // of use until
 //
 //   - the garbage collector finds that no Region or View is left that could
-//     reach it; then it is unmapped, or
+//     reach it, and no Guard that may ask about it; then it is unmapped, or
 //   - if raw memory was handed out, which the collector cannot follow, it then
 //     waits in the quarantine until that exceeds its budget and it is the
 //     oldest there.
@@ -56,26 +58,62 @@ func (r *Region) Close() error {
 // unreachable is called by the garbage collector when neither the Region nor a
 // View of it is left.
 func (m *mapping) unreachable() {
-	m.file.release()
-	m.file = nil
-	switch closed := m.state.Load() == stateClosed; {
-	case m.size == 0:
-	case closed:
+	closed := m.state.Load() == stateClosed
+	if closed && m.size > 0 {
 		collected(m)
-		if m.raw.Load() {
-			hold(m)
-		} else {
-			m.release()
-		}
+	}
+	switch {
 	case !m.raw.Load():
-		m.release()
+		holdForGuards(m)
+	case closed:
+		rawQuarantine.hold(m)
+	default:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.file.release()
+		m.file = nil
 	}
 }
 
-// release gives the address space back.
+// release gives everything back, address space included.
 func (m *mapping) release() {
-	mappings.remove(m)
-	m.unmap()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Store(stateClosed)
+	m.file.release()
+	m.file = nil
+	if m.size > 0 {
+		mappings.remove(m)
+		m.unmap()
+	}
+}
+
+// An access may have been the last use of its Region, and have faulted. Then
+// the collector may find the Region unreachable before Guard, after the deferred
+// calls of the function that it stopped, can ask for the cause. So nothing is
+// released before every Guard is over that had begun when its Region became
+// unreachable. Guards are not counted, which would cost more than they do: each
+// holds the epoch that it began in, an epoch holds those after it, and each is
+// over when the collector finds that nobody holds it.
+type epoch struct{ next *epoch }
+
+var (
+	currentEpoch atomic.Pointer[epoch]
+	epochEnd     sync.Mutex
+)
+
+func init() { currentEpoch.Store(new(epoch)) }
+
+// holdForGuards ends the epoch, and releases m when the collector finds the end
+// of those up to it.
+func holdForGuards(m *mapping) {
+	held := guardQuarantine.hold(m)
+	epochEnd.Lock()
+	defer epochEnd.Unlock()
+	old, next := currentEpoch.Load(), new(epoch)
+	runtime.AddCleanup(old, guardQuarantine.release, held)
+	old.next = next
+	currentEpoch.Store(next)
 }
 
 // How much address space and how many of the process's mappings
@@ -95,32 +133,59 @@ var budgetBytes = func() uintptr {
 // is64 is 1 on 64-bit machines and 0 on others, to shift by.
 const is64 = ^uint(0) >> 63
 
-// quarantine holds the tombstones that raw memory may still point into, oldest
-// first.
-var quarantine struct {
+// A quarantine holds mappings that may still be accessed, oldest first, within
+// a budget.
+type quarantine struct {
+	maxMappings int
+	maxBytes    uintptr
+
 	mu    sync.Mutex
-	held  []*mapping
+	held  list.List // of *mapping; nil once released
 	bytes uintptr
 }
 
-// hold puts the unreachable tombstone m into the quarantine and releases those
-// that it displaces.
-func hold(m *mapping) {
-	q := &quarantine
+var (
+	// rawQuarantine holds the tombstones that raw memory may still point into.
+	rawQuarantine = quarantine{maxMappings: budgetMappings, maxBytes: budgetBytes}
+
+	// guardQuarantine holds what waits for Guards to be over. It exceeds its
+	// budget only if one goes on while very many regions come and go.
+	guardQuarantine = quarantine{maxMappings: 4 * budgetMappings, maxBytes: 4 * budgetBytes}
+)
+
+// hold puts m into the quarantine and releases those that it displaces.
+func (q *quarantine) hold(m *mapping) *list.Element {
 	q.mu.Lock()
-	q.held = append(q.held, m)
+	e := q.held.PushBack(m)
 	q.bytes += m.size
-	n := 0
-	for len(q.held)-n > budgetMappings || q.bytes > budgetBytes {
-		q.bytes -= q.held[n].size
-		n++
+	var old []*mapping
+	for q.held.Len() > q.maxMappings || q.bytes > q.maxBytes {
+		old = append(old, q.remove(q.held.Front()))
 	}
-	old := q.held[:n:n]
-	q.held = q.held[n:]
 	q.mu.Unlock()
 	for _, m := range old {
 		m.release()
 	}
+	return e
+}
+
+// release releases what hold returned e for, unless that was displaced.
+func (q *quarantine) release(e *list.Element) {
+	q.mu.Lock()
+	m := q.remove(e)
+	q.mu.Unlock()
+	if m != nil {
+		m.release()
+	}
+}
+
+func (q *quarantine) remove(e *list.Element) *mapping {
+	m, _ := q.held.Remove(e).(*mapping)
+	if m != nil {
+		q.bytes -= m.size
+		e.Value = nil
+	}
+	return m
 }
 
 // tombstones counts those that the collector has not yet found unreachable.
@@ -164,17 +229,12 @@ func collected(m *mapping) {
 }
 
 // retryAfterCollection calls try again, for a while, as long as it fails for
-// want of address space and there are tombstones that a collection may free.
+// want of address space and there is some that a collection may free. Two may be
+// needed: one finds the regions, the other the epochs that keep them.
 func retryAfterCollection(try func() error) error {
 	err := try()
-	for i := 0; i < 20 && isNoMemory(err); i++ {
-		tombstones.mu.Lock()
-		n := tombstones.mappings
-		tombstones.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		if i == 0 {
+	for i := 0; i < 40 && isNoMemory(err) && !mappings.empty(); i++ {
+		if i%20 == 0 {
 			runtime.GC()
 		} else {
 			time.Sleep(time.Millisecond) // cleanups run on goroutines of the runtime

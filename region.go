@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 	"weak"
 )
@@ -24,6 +26,10 @@ import (
 // A Region implements io.ReaderAt, io.WriterAt, io.WriterTo and io.Closer.
 type Region struct {
 	m *mapping
+
+	// The Region that the collector watches. A copy of it, which *r makes,
+	// keeps that one.
+	self *Region
 }
 
 // A mapping is what the kernel knows of a Region: address space, file, mode.
@@ -44,13 +50,17 @@ type mapping struct {
 	// the access is back by the time that the cause is looked for.
 	denied atomic.Int32
 
+	writable time.Time // when access was given back, if it was
+
 	addr  unsafe.Pointer // base rounded down to a page: what mmap(2) returned
 	slack uintptr        // base - addr
 	size  uintptr        // bytes of address space from addr, in whole pages
 	page  uintptr
 	cap   int
+	reach uintptr // bytes from addr on, in whole pages, that mode gives access to
 
-	name   string
+	name   string // as the caller said it, for messages
+	path   string // the same from the root on
 	kind   kind
 	id     fileID
 	config Config
@@ -93,7 +103,8 @@ const (
 // newRegion publishes the mapping: from here on a fault finds it, and the
 // collector takes it away.
 func (m *mapping) newRegion() *Region {
-	r := &Region{m}
+	r := &Region{m: m}
+	r.self = r
 	if m.size > 0 {
 		m.handle = weak.Make(r)
 		mappings.insert(m)
@@ -242,14 +253,14 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 // begins at off. The copy is one memmove. Only if that faults is it done again,
 // page by page, to find out how far it can go.
 func (m *mapping) transfer(off int, a access, dst, src []byte) (int, error) {
-	if f, _ := catch(func() error { copy(dst, src); return nil }); f.m == nil {
+	if f, _ := catch(func() error { copy(dst, src); return nil }); f == nil {
 		return len(dst), nil
 	}
 	n := 0
 	for n < len(dst) {
 		d, s := dst[n:], src[n:]
 		step := min(toPageEnd(d), toPageEnd(s), len(d))
-		if err := m.guard(off+n, a, func() error { copy(d[:step], s); return nil }); err != nil {
+		if err := m.guard(off+n, step, a, func() error { copy(d[:step], s); return nil }); err != nil {
 			return n, err
 		}
 		n += step
@@ -257,18 +268,18 @@ func (m *mapping) transfer(off int, a access, dst, src []byte) (int, error) {
 	return n, nil
 }
 
-// guard is Guard for an fn that accesses, of this mapping, a page's worth of
-// bytes at most, from off on, and in one way.
-func (m *mapping) guard(off int, a access, fn func() error) error {
+// guard is Guard for an fn that accesses n bytes of this mapping, a page's worth
+// at most, from off on, and in one way.
+func (m *mapping) guard(off, n int, a access, fn func() error) error {
 	f, err := catch(fn)
-	if f.m == nil {
+	if f == nil {
 		return err
 	}
-	if f.m != m {
+	page := f.off - (f.off+int(m.slack))%int(m.page)
+	if f.m != m || page >= off+n || page+int(m.page) <= off {
 		return f.err(anyAccess) // the caller's own memory is mapped, too
 	}
-	intoPage := (f.off + int(m.slack)) % int(m.page)
-	f.off, f.bulk = max(off, f.off-intoPage), false
+	f.off, f.bulk = max(off, page), false
 	return f.err(a)
 }
 
@@ -329,10 +340,11 @@ func (m *mapping) closedErr(op string) error {
 
 // within checks the range of a method that takes one: n bytes at off.
 func (m *mapping) within(op string, off, n int) error {
+	have := int(m.len.Load()) // before the state is looked at: Close sets it after
 	if err := m.closedErr(op); err != nil {
 		return err
 	}
-	if have := int(m.len.Load()); off < 0 || n < 0 || off > have || n > have-off {
+	if off < 0 || n < 0 || off > have || n > have-off {
 		return failf(ErrRange, "%s %d bytes at offset %d of %s: region has %d bytes", op, n, off, m.describe(), have)
 	}
 	return nil
@@ -372,7 +384,7 @@ func (r *Region) Resize(n int64) error {
 		return err
 	}
 	if n < 0 || n > int64(m.cap) {
-		return failf(ErrRange, "resize %s to %d bytes: %d are reserved", m.describe(), n, m.cap)
+		return failf(ErrRange, "resize %s to %d bytes: %d are reserved (see Config.Reserve)", m.describe(), n, m.cap)
 	}
 	if Mode(m.mode.Load()) != ReadWrite {
 		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v", m.describe(), n, Mode(m.mode.Load()))
@@ -391,43 +403,52 @@ func (m *mapping) resizeFile(n int64) error {
 	if err != nil {
 		return err
 	}
+	// One at a time of the regions that share the file.
+	f.resizing.Lock()
+	defer f.resizing.Unlock()
 	m.unsynced.CompareAndSwap(0, unsyncedSize)
 	old := m.len.Load()
-	if n >= old {
-		if err := m.growFile(f, old, n); err != nil {
-			return err
-		}
-		return m.grown(old, n)
+	if n < old {
+		return m.shrinkFile(f, old, n)
 	}
-	m.denied.Store(deniedBySize)
-	m.len.Store(n)
-	if m.window {
-		return nil
-	}
-	if err := f.truncate(m.config.Offset + n); err != nil {
-		m.len.Store(old)
-		return m.pathError("ftruncate", err)
-	}
-	return nil
-}
-
-// growFile makes sure that the file has the bytes from old to n of the region,
-// with disk blocks unless Sparse. It looks at the file's size first, so as not
-// to cut what others added, now or when the region shrinks.
-func (m *mapping) growFile(f *descriptor, old, n int64) error {
-	end := m.config.Offset + n
 	size, err := f.size()
 	if err != nil {
 		return m.pathError("fstat", err)
 	}
+	if err := m.growFile(f, size, old, n); err != nil {
+		// A file system may even have taken what there was to have.
+		if now, sizeErr := f.size(); sizeErr == nil && size < now && now <= m.config.Offset+n {
+			f.truncate(size)
+		}
+		return err
+	}
+	return nil
+}
+
+func (m *mapping) shrinkFile(f *descriptor, old, n int64) error {
+	m.denied.Store(deniedBySize)
+	m.len.Store(n)
+	var err error
+	if m.window {
+		err = m.fence(n)
+	} else if err = f.truncate(m.config.Offset + n); err != nil {
+		err = m.pathError("ftruncate", err)
+	}
+	if err != nil {
+		m.len.Store(old)
+	}
+	return err
+}
+
+// growFile makes sure that the file, which has size bytes, has those from old
+// to n of the region, with disk blocks unless Sparse. It cuts nothing that
+// others added, now or when the region shrinks.
+func (m *mapping) growFile(f *descriptor, size, old, n int64) error {
+	end := m.config.Offset + n
 	allocated := m.config.Sparse || n == old
 	if !allocated {
 		err := f.allocate(m.config.Offset+old, n-old)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			// On some file systems it has taken what there was to have.
-			if now, sizeErr := f.size(); sizeErr == nil && size < now && now <= end {
-				f.truncate(size)
-			}
 			return m.pathError("fallocate", err)
 		}
 		if allocated = err == nil; allocated {
@@ -439,22 +460,25 @@ func (m *mapping) growFile(f *descriptor, old, n int64) error {
 			return m.pathError("ftruncate", err)
 		}
 	}
-	if m.window = size > end; allocated {
-		return nil
-	}
-	if at, ok := m.touch(int(old), int(n-old), true); !ok {
-		if size < end {
-			f.truncate(size)
+	if !allocated {
+		if err := m.commit(n); err != nil {
+			return err
 		}
-		return failf(ErrIO, "resize %s to %d bytes: no space for the page at offset %d", m.describe(), n, at)
+		if at, ok := m.touch(int(old), int(n-old), true); !ok {
+			return failf(ErrIO, "resize %s to %d bytes: no space for the page at offset %d", m.describe(), n, at)
+		}
 	}
+	if err := m.grown(old, n); err != nil {
+		return err
+	}
+	m.window = size > end
 	return nil
 }
 
 // grown publishes the bytes from old to n, once they are there.
 func (m *mapping) grown(old, n int64) error {
 	if n > old {
-		if err := m.commit(int(old), int(n-old)); err != nil {
+		if err := m.commit(n); err != nil {
 			return err
 		}
 		if m.config.Lock {
@@ -477,9 +501,9 @@ func (m *mapping) resizeAnonymous(n int64) error {
 	// Grown into again, the bytes must read as zero: whole pages because they
 	// are new ones, those that share a page with the new end because they are
 	// cleared here.
-	keep := roundUp(uintptr(n), m.page)
-	catch(func() error { clear(m.bytes(int(n), int(min(int64(keep), old)-n))); return nil })
-	if err := m.decommit(keep); err != nil {
+	keep := min(int64(roundUp(uintptr(n), m.page)), old)
+	catch(func() error { clear(m.bytes(int(n), int(keep-n))); return nil })
+	if err := m.decommit(n); err != nil {
 		m.len.Store(old)
 		return err
 	}
@@ -528,7 +552,7 @@ func (m *mapping) fileSize() (int64, error) {
 		}
 		return size, nil
 	}
-	fi, err := os.Stat(m.name)
+	fi, err := os.Stat(m.path)
 	if err != nil {
 		return 0, err
 	}
@@ -543,7 +567,7 @@ func (m *mapping) open() (*descriptor, error) {
 	if m.file != nil {
 		return m.file, nil
 	}
-	f, err := os.OpenFile(m.name, os.O_RDWR|openFlags, 0)
+	f, err := os.OpenFile(m.path, os.O_RDWR|openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -587,7 +611,7 @@ func (r *Region) sync(op string, off, n int) error {
 	if err := m.closedErr(op); err != nil {
 		return err
 	}
-	if m.kind == anonymous || m.config.Mode == CopyOnWrite {
+	if m.private() {
 		return nil
 	}
 	// Not under mu: writing back may take seconds, and Close must not wait.
@@ -601,7 +625,7 @@ func (r *Region) sync(op string, off, n int) error {
 	if err := m.closedErr(op); err != nil {
 		return err
 	}
-	if m.kind != regularFile || m.file == nil {
+	if m.kind != regularFile || !m.storable.Load() {
 		return nil
 	}
 	if err := m.syncMetadata(); err != nil {
@@ -629,11 +653,28 @@ func (m *mapping) syncMetadata() error {
 		return m.pathError("fsync", err)
 	}
 	if what == unsyncedName {
-		if err := syncDirectory(m.name); err != nil {
+		if err := m.syncName(); err != nil {
 			return err
 		}
 	}
 	m.unsynced.CompareAndSwap(what, 0)
+	return nil
+}
+
+// syncName makes the file's name durable: its directory, or all of the file
+// system if the directory cannot be opened or the name is not the file's any more.
+func (m *mapping) syncName() error {
+	if name, err := filepath.EvalSymlinks(m.path); err == nil {
+		if fi, err := os.Stat(name); err == nil && identify(fi) == m.id {
+			if d, err := os.Open(filepath.Dir(name)); err == nil {
+				defer d.Close()
+				return syncDirectory(d)
+			}
+		}
+	}
+	if err := m.file.syncFileSystem(); err != nil {
+		return m.pathError("syncfs", err)
+	}
 	return nil
 }
 
@@ -674,23 +715,27 @@ func (r *Region) Protect(mode Mode) error {
 	if err := m.closedErr("protect"); err != nil {
 		return err
 	}
-	private := m.config.Mode == CopyOnWrite
+	private := m.private() && m.kind != anonymous
 	if mode < ReadOnly || mode > CopyOnWrite || mode == ReadWrite && private || mode == CopyOnWrite && !private {
 		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped %v", m.describe(), mode, m.config.Mode)
 	}
 	if mode == ReadOnly {
 		m.denied.Store(deniedByMode)
 	}
-	old := m.mode.Swap(int32(mode))
-	if m.size == 0 {
-		return nil
+	// A method must not find a mode that the pages do not have yet: access
+	// that goes is said before, access that comes after.
+	old := m.mode.Load()
+	if mode == ReadOnly {
+		m.mode.Store(int32(mode))
 	}
 	if err := m.protect(mode); err != nil {
 		m.mode.Store(old)
-		return m.pathError("mprotect", err)
+		return err
 	}
 	if mode != ReadOnly {
+		m.mode.Store(int32(mode))
 		m.storable.Store(true)
+		m.writable = time.Now()
 	}
 	if mode == ReadWrite && m.kind == regularFile {
 		m.open() // for Resize; if it cannot be had, Resize says why

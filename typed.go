@@ -345,7 +345,7 @@ func (r *Region) copyAt(op string, off int, p []byte, store bool) error {
 	if store {
 		a = aStore
 	}
-	err := m.guard(off, a, func() error {
+	err := m.guard(off, len(p), a, func() error {
 		if b := m.bytes(off, len(p)); store {
 			copy(b, p)
 		} else {
