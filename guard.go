@@ -219,6 +219,9 @@ func (m *mapping) cause(off int, a access) error {
 		mode := Mode(m.mode.Load())
 		switch {
 		case m.state.Load() == stateClosed:
+			if m.beyond(off, m.ended) {
+				return ErrTruncated
+			}
 			return ErrClosed
 		case !m.readable(off):
 			if int64(off) >= m.len.Load() || m.cut(off) {
@@ -260,11 +263,13 @@ func (m *mapping) cut(off int) bool {
 		return false
 	}
 	size, err := m.fileSize()
-	if err != nil {
-		return true // the name is gone: a cut is far likelier than a broken disk
-	}
-	first := (m.config.Offset + int64(off)) / int64(m.page) * int64(m.page)
-	return first >= size
+	// If the name is gone, a cut is far likelier than a broken disk.
+	return err != nil || m.beyond(off, size-m.config.Offset)
+}
+
+// beyond reports whether the page of byte off begins at or beyond byte end.
+func (m *mapping) beyond(off int, end int64) bool {
+	return int64(off)-int64((uintptr(off)+m.slack)%m.page) >= end
 }
 
 // mappings lists the address space that this package owns, tombstones

@@ -39,6 +39,12 @@ func (r *Region) Close() error {
 	if m.state.Load() == stateClosed {
 		return nil
 	}
+	// A deferred call of what a fault stopped must not hide the fault's cause.
+	if m.kind == regularFile && m.size > 0 && afterFault() {
+		if size, err := m.fileSize(); err == nil {
+			m.ended = size - m.config.Offset
+		}
+	}
 	// In this order, so that an access that faults finds the region closed.
 	m.state.Store(stateClosed)
 	old := m.len.Swap(0)
@@ -53,6 +59,18 @@ func (r *Region) Close() error {
 	err := m.file.release()
 	m.file = nil
 	return err
+}
+
+// afterFault reports whether the caller of its caller was, most likely, deferred
+// by a function in which an access faulted.
+func afterFault() bool {
+	var pcs [8]uintptr
+	for _, pc := range pcs[:runtime.Callers(3, pcs[:])] {
+		if runtime.FuncForPC(pc-1).Name() == "runtime.sigpanic" {
+			return true
+		}
+	}
+	return false
 }
 
 // unreachable is called by the garbage collector when neither the Region nor a

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -72,6 +73,7 @@ type mapping struct {
 	file     *descriptor  // nil: opened by name when needed
 	unsynced atomic.Int32 // metadata that the next Sync makes durable
 	window   bool         // when last looked at, the file went on beyond the region
+	ended    int64        // where, if Close came of a fault, the file ended; else far away
 
 	handle     weak.Pointer[Region]
 	prev, next *mapping // in mappings
@@ -103,6 +105,7 @@ const (
 // newRegion publishes the mapping: from here on a fault finds it, and the
 // collector takes it away.
 func (m *mapping) newRegion() *Region {
+	m.ended = math.MaxInt64
 	r := &Region{m: m}
 	r.self = r
 	if m.size > 0 {
