@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -362,3 +364,71 @@ func checkReadFault(t testing.TB, r *Region, err error, off, n int) {
 		t.Fatalf("reading %v from %d: %d bytes, %v", r, off, n, err)
 	}
 }
+
+// What Sync does with the name of a file that Create made, when the name is not
+// where it was.
+func TestSyncOfAFileThatWasMoved(t *testing.T) { runChild(t, childMoved) }
+
+// In a child, for the working directory.
+var childMoved = registerChild("moved files", func(t testing.TB, args []string) {
+	dir := t.TempDir()
+	for i, move := range []func() error{
+		func() error { return os.Chdir(os.TempDir()) },
+		func() error { return os.Rename(dir, dir+".elsewhere") },
+		func() error { return os.Remove(dir + "/f") },
+		func() error { return os.Chmod(dir, 0o300) },
+		func() error { return errors.Join(os.Remove(dir+"/f"), os.WriteFile(dir+"/f", nil, 0o600)) },
+	} {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chdir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Create("f", 100)
+		need(t, r, err)
+		if err := errors.Join(move(), Put(r, 0, 1.5), r.Sync(), Put(r, 0, 2.5), r.SyncRange(0, 8)); err != nil {
+			t.Errorf("number %d: %v", i, err)
+		}
+		if r.m.unsynced.Load() != 0 {
+			t.Errorf("number %d: there is metadata left to sync", i)
+		}
+		r.Close()
+		os.Chmod(dir, 0o700)
+		os.RemoveAll(dir)
+	}
+})
+
+func TestSyncCannotPromiseWhatItCannotSee(t *testing.T) {
+	name := tempFile(t, quiet(4096))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := Map(f, ReadOnly) // which keeps no descriptor
+	need(t, r, err)
+	if err := errors.Join(os.Remove(name), r.Protect(ReadWrite), Put(r, 0, int32(1)), f.Truncate(0)); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, r.Sync(), fs.ErrNotExist, name)
+}
+
+func TestRegionsFindTheirFileFromAnotherWorkingDirectory(t *testing.T) {
+	runChild(t, childElsewhere)
+}
+
+var childElsewhere = registerChild("another working directory", func(t testing.TB, args []string) {
+	if err := os.Chdir(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("f", quiet(100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Config{Reserve: 1000}.Open("f")
+	need(t, r, err)
+	name, err := filepath.Abs("f")
+	if err := errors.Join(err, os.Chdir("/"), os.Truncate(name, 300), r.Refresh()); err != nil || r.Len() != 300 {
+		t.Errorf("Refresh: %v, %v", err, r)
+	}
+	if !strings.Contains(r.String(), " f,") {
+		t.Errorf("%v does not say the name that the caller did", r)
+	}
+})

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -1069,5 +1070,30 @@ func TestGuardWithoutAFaultAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, fn); n != 0 {
 			t.Errorf("%s allocates %v times", what, n)
 		}
+	}
+}
+
+// Only a moment ago counts: a Protect of long before is not blamed for what
+// another process does to the file's size.
+func TestAnOldProtectIsNotTheCause(t *testing.T) {
+	name := tempFile(t, quiet(4096))
+	r := open(t, name, ReadWrite)
+	if err := errors.Join(r.Protect(ReadOnly), r.Protect(ReadWrite)); err != nil {
+		t.Fatal(err)
+	}
+	m := r.m
+	cause := func() error { return m.cause(0, anyAccess) }
+	if err := cause(); err != ErrReadOnly {
+		t.Errorf("right after Protect: %v", err)
+	}
+	m.writable = m.writable.Add(-2 * time.Second)
+	if err := cause(); err != ErrTruncated {
+		t.Errorf("long after Protect: %v", err)
+	}
+}
+
+func TestAFaultErrorOfTheCallersOwnHasAText(t *testing.T) {
+	if got := (&FaultError{Offset: 3}).Error(); !strings.Contains(got, "offset 3") {
+		t.Error(got)
 	}
 }

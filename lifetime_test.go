@@ -4,6 +4,7 @@ package mmap
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -708,5 +711,265 @@ var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []str
 		if time.Since(begin) > 5*time.Second {
 			t.Fatalf("%d tombstones, and no collection", left())
 		}
+	}
+})
+
+// The deferred calls of a guarded function run between a fault and the question
+// why, and may take as long as they like.
+func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		deferred func(r *Region)
+	}{
+		{"collections", func(*Region) {}},
+		{"Close", func(r *Region) { r.Close() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			name := tempFile(t, quiet(20000))
+			var m *mapping
+			err := Guard(func() error {
+				defer func() {
+					for range 5 {
+						runtime.GC()
+						time.Sleep(time.Millisecond) // for the cleanups, if there are any
+					}
+				}()
+				r, err := Open(name, ReadOnly)
+				if err != nil {
+					return err
+				}
+				m = r.m
+				if tt.name == "Close" {
+					defer tt.deferred(r)
+				}
+				v, err := ViewOf[byte](r, 0, ToEnd)
+				if err != nil {
+					return err
+				}
+				if err := os.Truncate(name, 0); err != nil {
+					return err
+				}
+				sinkInt64(int64(v.At(17)))
+				return nil
+			})
+			var fault *FaultError
+			if !errors.As(err, &fault) || fault.Offset != 17 || !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), name) {
+				t.Errorf("error is %v, want a fault at offset 17 of %s with ErrTruncated", err, name)
+			}
+			fault, err = nil, nil // they hold the region
+			collectUntil(t, func() bool { return mappings.find(uintptr(m.base)) != m })
+		})
+	}
+}
+
+func TestALongGuardHoldsOnlySoMuchBack(t *testing.T) { runChild(t, childLongGuard) }
+
+// In a child, for the number of mappings.
+var childLongGuard = registerChild("a long guard", func(t testing.TB, args []string) {
+	name := tempFile(t, quiet(100))
+	held := func() int {
+		q := &guardQuarantine
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.held.Len()
+	}
+	Guard(func() error {
+		for i := range guardQuarantine.maxMappings + 2*budgetMappings {
+			r, err := Open(name, ReadOnly)
+			if err != nil {
+				t.Fatalf("number %d: %v", i, err)
+			}
+			if i%2 == 0 {
+				r.Close() // so that every other is a mapping of its own
+			}
+			if i%1024 == 0 {
+				runtime.GC()
+			}
+		}
+		collectUntil(t, func() bool { return held() == guardQuarantine.maxMappings })
+		if n := countMappings(t); n > guardQuarantine.maxMappings+budgetMappings {
+			t.Errorf("%d mappings", n)
+		}
+		return nil
+	})
+	collectUntil(t, func() bool { return held() == 0 })
+	if n := countMappings(t); n > budgetMappings {
+		t.Errorf("%d mappings after it", n)
+	}
+	if guardQuarantine.bytes != 0 {
+		t.Errorf("%d bytes are held", guardQuarantine.bytes)
+	}
+})
+
+func TestACopyOfARegionKeepsIt(t *testing.T) {
+	type store struct{ Region }
+	name := tempFile(t, pattern(9000))
+	s := func() *store { r, err := Open(name, ReadOnly); return &store{*need(noCleanup{t}, r, err)} }()
+	for range 5 {
+		runtime.GC()
+		time.Sleep(time.Millisecond) // for the cleanups, if there are any
+	}
+	got := make([]byte, 9000)
+	if n, err := s.ReadAt(got, 0); n != 9000 || err != nil || !bytes.Equal(got, pattern(9000)) {
+		t.Errorf("ReadAt of the copy: %d, %v", n, err)
+	}
+	m := s.m
+	runtime.KeepAlive(s)
+	s = nil
+	collectUntil(t, func() bool { return mappings.find(uintptr(m.base)) != m })
+}
+
+func TestAddressSpaceOfDroppedRegionsIsFoundAgain(t *testing.T) { runChild(t, childDropped) }
+
+var childDropped = registerChild("dropped reservations", func(t testing.TB, args []string) {
+	debug.SetGCPercent(-1)
+	name := tempFile(t, quiet(100))
+	reserve := int64(maxSpace / 8)
+	for i := range 30 {
+		if _, err := (Config{Reserve: reserve}.Open(name)); err != nil {
+			t.Fatalf("number %d, of %d bytes each: %v", i, reserve, err)
+		}
+	}
+})
+
+func TestAWindowThatShrankIsFencedOff(t *testing.T) {
+	page := os.Getpagesize()
+	name := tempFile(t, quiet(8*page))
+	r, err := Config{Mode: ReadWrite, Offset: int64(page) + 10, Length: int64(5 * page)}.Open(name)
+	need(t, r, err)
+	v, err := ViewOf[byte](r, 0, ToEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The region's pages end at multiples of the page in the file.
+	beyond := func(n int) int { return (n+10+page-1)/page*page - 10 }
+	for _, n := range []int{3*page + 1, 2 * page, 10, 1, 0, 4 * page, 100} {
+		if err := r.Resize(int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		end := beyond(n)
+		if n == 0 {
+			end = 0
+		}
+		for _, mode := range []Mode{ReadWrite, ReadOnly, ReadWrite} {
+			if err := r.Protect(mode); err != nil {
+				t.Fatal(err)
+			}
+			err := Guard(func() error { sinkInt64(int64(v.At(end))); return nil })
+			wantFault(t, fmt.Sprintf("%d bytes, %v: load", n, mode), err, r, name, end, ErrTruncated)
+			if end > 0 {
+				if err := Guard(func() error { sinkInt64(int64(v.At(end - 1))); return nil }); err != nil {
+					t.Errorf("%d bytes, %v: byte %d: %v", n, mode, end-1, err)
+				}
+			}
+		}
+		err := Guard(func() error { v.Set(end, 0xee); return nil })
+		wantFault(t, fmt.Sprintf("%d bytes: store", n), err, r, name, end, ErrTruncated)
+	}
+	if err := r.Resize(int64(5 * page)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Guard(func() error { v.Set(5*page-1, v.At(5*page-1)); return nil }); err != nil {
+		t.Errorf("grown again: %v", err)
+	}
+	if !bytes.Equal(contents(t, name), quiet(8*page)) {
+		t.Error("the file has other bytes now")
+	}
+}
+
+func TestProtectReachesWhatRefreshGaveUp(t *testing.T) {
+	page := os.Getpagesize()
+	name := tempFile(t, quiet(4*page))
+	r := open(t, name, CopyOnWrite)
+	v, err := ViewOf[byte](r, 0, ToEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := []func() error{
+		func() error { return os.Truncate(name, int64(page)) },
+		r.Refresh,
+		func() error { return r.Protect(ReadOnly) },
+		func() error { return os.Truncate(name, int64(4*page)) },
+	}
+	for i, step := range steps {
+		if err := step(); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	if err := Guard(func() error { v.Set(3*page, 1); return nil }); !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrTruncated) {
+		t.Errorf("a store in a read-only region: %v", err)
+	}
+}
+
+func TestRegionsOfOneProcessGrowAFileAtTheSameTime(t *testing.T) {
+	page := os.Getpagesize()
+	const rounds = 2000
+	name := tempFile(t, nil)
+	c := Config{Mode: ReadWrite, Reserve: int64(64 * page), Sparse: true}
+	for i := range rounds {
+		if err := os.Truncate(name, 0); err != nil {
+			t.Fatal(err)
+		}
+		var grown sync.WaitGroup
+		var errs [2]error
+		var regions [2]*Region
+		for g := range regions {
+			r, err := c.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			regions[g] = r
+		}
+		for g, r := range regions {
+			grown.Go(func() {
+				n := (1 + 2*g) * page
+				if errs[g] = r.Resize(int64(n)); errs[g] == nil {
+					errs[g] = Put(r, n-1, byte(g+1))
+				}
+			})
+		}
+		grown.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		if b := contents(t, name); len(b) != 3*page || b[page-1] != 1 || b[3*page-1] != 2 {
+			t.Fatalf("round %d: the file has %d bytes, not all that was stored", i, len(b))
+		}
+		for _, r := range regions {
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestAGrowthThatCannotBeLockedLeavesTheFileAsItWas(t *testing.T) {
+	runChild(t, childLockLimit)
+}
+
+var childLockLimit = registerChild("a limit of locked memory", func(t testing.TB, args []string) {
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}); err != nil {
+		t.Skipf("cannot limit locked memory: %v", err)
+	}
+	// Root is not bound by the limit, so be nobody from here on.
+	if os.Getuid() == 0 {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chmod(dir, 0o777), os.Chdir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Setuid(65534); err != nil {
+			t.Skipf("cannot be anybody else: %v", err)
+		}
+	} else if err := os.Chdir(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Config{Lock: true, Reserve: 1 << 20}.Create("f", 4096)
+	need(t, r, err)
+	err = r.Resize(1 << 20)
+	if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("Resize beyond the limit of locked memory: %v", err)
+	}
+	if fi, err := os.Stat("f"); err != nil || fi.Size() != 4096 || r.Len() != 4096 {
+		t.Errorf("the file has %d bytes, the region %d, want 4096; %v", fi.Size(), r.Len(), err)
 	}
 })

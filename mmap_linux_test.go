@@ -95,9 +95,45 @@ func TestAddrIsExactOrAnError(t *testing.T) {
 	wantErr(t, err, ErrAlignment, name)
 	_, err = Config{Addr: free + 48*page, Offset: 1}.Open(name)
 	wantErr(t, err, ErrAlignment, name)
+	for _, c := range []Config{{Addr: 5, Offset: 5}, {Addr: 5, Offset: 5, Mode: ReadWrite}} {
+		_, err = c.Open(name)
+		wantErr(t, err, ErrRange, "nil", name)
+	}
 	for _, flag := range []int{unix.MAP_FIXED, unix.MAP_FIXED_NOREPLACE} {
 		_, err = Config{Flags: flag}.Open(name)
 		wantErr(t, err, errors.ErrUnsupported, "use Addr", name)
+	}
+}
+
+func TestFlagsMustNotContradictTheMode(t *testing.T) {
+	name := tempFile(t, pattern(4096))
+	for _, tt := range []struct {
+		mode  Mode
+		flags int
+		word  string
+	}{
+		{ReadWrite, unix.MAP_PRIVATE, "contradicts"},
+		{CopyOnWrite, unix.MAP_SHARED, "contradicts"},
+		{CopyOnWrite, unix.MAP_SHARED_VALIDATE, "contradicts"},
+		{CopyOnWrite, unix.MAP_ANONYMOUS, "use Anonymous"},
+		{ReadOnly, unix.MAP_ANONYMOUS, "use Anonymous"},
+	} {
+		_, err := Config{Mode: tt.mode, Flags: tt.flags}.Open(name)
+		wantErr(t, err, errors.ErrUnsupported, tt.word, name)
+	}
+	if _, err := (Config{Flags: unix.MAP_PRIVATE}.Create(name, 10)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Create: %v", err)
+	}
+	if !bytes.Equal(contents(t, name), pattern(4096)) {
+		t.Error("the file has other bytes now")
+	}
+	r, err := Config{Flags: unix.MAP_PRIVATE}.Open(name)
+	need(t, r, err)
+	if err := r.Protect(ReadWrite); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a private mapping became ReadWrite: %v", err)
+	}
+	if err := r.Protect(CopyOnWrite); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -204,9 +240,17 @@ func TestTransparentHugePagesAreAdvised(t *testing.T) {
 	}
 	r, err := Config{HugePages: TransparentHugePages}.Anonymous(4 << 20)
 	need(t, r, err)
-	if v, _ := vmaAt(t, r.Addr()); !strings.Contains(v.flags, " hg") {
-		t.Errorf("the kernel's flags are %q", v.flags)
+	check := func(off uintptr) {
+		t.Helper()
+		if v, _ := vmaAt(t, r.Addr()+off); !strings.Contains(v.flags, " hg") {
+			t.Errorf("the kernel's flags are %q", v.flags)
+		}
 	}
+	check(0)
+	if err := errors.Join(r.Resize(4096), r.Resize(4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	check(2 << 20)
 }
 
 // hugePool makes sure that the system has n free huge pages of 2 MiB.

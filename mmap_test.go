@@ -429,6 +429,58 @@ func TestAnonymousMemoryIsZeroAndWritable(t *testing.T) {
 	}
 }
 
+func TestAnEmptyFileNeedsTheAccessThatTheModeAsksFor(t *testing.T) {
+	name := tempFile(t, nil)
+	for _, tt := range []struct {
+		flag int
+		mode Mode
+		err  error
+	}{
+		{os.O_RDONLY, ReadOnly, nil},
+		{os.O_RDONLY, CopyOnWrite, nil},
+		{os.O_RDONLY, ReadWrite, fs.ErrPermission},
+		{os.O_WRONLY, ReadOnly, fs.ErrPermission},
+		{os.O_WRONLY, ReadWrite, fs.ErrPermission},
+		{os.O_RDWR, ReadWrite, nil},
+	} {
+		f, err := os.OpenFile(name, tt.flag, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Map(f, tt.mode)
+		f.Close()
+		if !errors.Is(err, tt.err) {
+			t.Errorf("open flag %d, %v: %v, want %v", tt.flag, tt.mode, err, tt.err)
+		}
+		if err == nil {
+			r.Close()
+		}
+	}
+}
+
+func TestCreateThroughASymbolicLink(t *testing.T) {
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "link"), filepath.Join(dir, "target")
+	if err := os.Symlink("target", link); err != nil {
+		t.Skipf("no symbolic links: %v", err)
+	}
+	// One byte more than any file can have.
+	if _, err := (Config{Length: 1}.Create(link, math.MaxInt64)); err == nil {
+		t.Fatal("a file of the largest size was made")
+	}
+	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what Create made is still there: %v", err)
+	}
+	r, err := Create(link, 4)
+	need(t, r, err)
+	if err := errors.Join(Put(r, 0, int32(900)), r.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Lstat(target); err != nil || fi.Size() != 4 || fi.Mode() != 0o600 {
+		t.Errorf("the target is %v, %v", fi, err)
+	}
+}
+
 func TestUnknownModesAreRefused(t *testing.T) {
 	name := tempFile(t, []byte("x"))
 	for _, c := range []Config{{Mode: 3}, {Mode: -1}, {HugePages: 4}, {HugePages: -1}} {

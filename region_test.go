@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -371,6 +372,65 @@ func TestFilesLargerThanMemory(t *testing.T) {
 		}
 		if !bytes.Equal(p[:], nativeBytes(uint64(off))) {
 			t.Errorf("offset %d: the file has %x", off, p)
+		}
+	}
+}
+
+func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
+	name := tempFile(t, pattern(4096))
+	for range 300 {
+		r := open(t, name, ReadWrite)
+		errs := make(chan error)
+		go func() {
+			var err error
+			for err == nil {
+				_, err = Get[int32](r, 0)
+				if err == nil {
+					err = r.SyncRange(0, 0)
+				}
+			}
+			errs <- err
+		}()
+		runtime.Gosched()
+		r.Close()
+		if err := <-errs; !errors.Is(err, ErrClosed) {
+			t.Fatalf("while it was closed: %v", err)
+		}
+	}
+
+	r := open(t, name, ReadWrite)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.Protect(ReadOnly)
+				r.Protect(ReadWrite)
+			}
+		}
+	}()
+	for range 100_000 {
+		if err := Put(r, 0, int32(1)); err != nil && !errors.Is(err, ErrReadOnly) {
+			t.Errorf("while it was protected: %v", err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}
+
+func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
+	name := tempFile(t, pattern(20000))
+	r := open(t, name, ReadOnly)
+	other := open(t, tempFile(t, pattern(4096)), ReadOnly)
+	for _, into := range []*Region{r, other} {
+		n, err := r.ReadAt(into.Bytes()[:100], 16384)
+		var fault *FaultError
+		if n != 0 || !errors.As(err, &fault) || fault.Region != into || fault.Offset != 0 || fault.Err != ErrReadOnly {
+			t.Errorf("%d, %v, want a fault at offset 0 of %v with ErrReadOnly", n, err, into)
 		}
 	}
 }
