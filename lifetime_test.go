@@ -762,6 +762,36 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 	}
 }
 
+func TestAFaultKeepsItsMappingAsItWas(t *testing.T) {
+	name := tempFile(t, quiet(20000))
+	fault, err := catch(func() error {
+		r, err := Open(name, ReadOnly)
+		if err != nil {
+			return err
+		}
+		v, err := ViewOf[byte](r, 0, ToEnd)
+		if err != nil {
+			return err
+		}
+		if err := os.Truncate(name, 0); err != nil {
+			return err
+		}
+		sinkInt64(int64(v.At(17)))
+		return nil
+	})
+	if err != nil || fault == nil {
+		t.Fatalf("no fault: %v", err)
+	}
+	fault.r = nil
+	for range 5 {
+		runtime.GC()
+		time.Sleep(time.Millisecond) // for the cleanups, if there are any
+	}
+	if err := fault.err(anyAccess); err.Err != ErrTruncated || err.Offset != 17 {
+		t.Error(err)
+	}
+}
+
 func TestALongGuardHoldsOnlySoMuchBack(t *testing.T) { runChild(t, childLongGuard) }
 
 // In a child, for the number of mappings.
@@ -828,6 +858,17 @@ var childDropped = registerChild("dropped reservations", func(t testing.TB, args
 	for i := range 30 {
 		if _, err := (Config{Reserve: reserve}.Open(name)); err != nil {
 			t.Fatalf("number %d, of %d bytes each: %v", i, reserve, err)
+		}
+	}
+	if is64 == 0 {
+		return
+	}
+	// What waits for Guards to be over is found, too.
+	for i := range 10 {
+		for _, reserve := range []int64{int64(budgetBytes) * 3, maxSpace - int64(budgetBytes)*2} {
+			if _, err := (Config{Reserve: reserve}.Open(name)); err != nil {
+				t.Fatalf("number %d, of %d bytes: %v", i, reserve, err)
+			}
 		}
 	}
 })

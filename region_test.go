@@ -398,28 +398,30 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 		}
 	}
 
-	r := open(t, name, ReadWrite)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 3000 {
+		r, err := Map(f, ReadOnly)
+		need(noCleanup{t}, r, err)
+		protected := make(chan error)
+		go func() { protected <- r.Protect(ReadWrite) }()
 		for {
-			select {
-			case <-stop:
-				return
-			default:
-				r.Protect(ReadOnly)
-				r.Protect(ReadWrite)
+			err := Put(r, 0, int32(1))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, ErrReadOnly) {
+				t.Fatalf("while it became writable: %v", err)
 			}
 		}
-	}()
-	for range 100_000 {
-		if err := Put(r, 0, int32(1)); err != nil && !errors.Is(err, ErrReadOnly) {
-			t.Errorf("while it was protected: %v", err)
-			break
+		if err := <-protected; err != nil {
+			t.Fatal(err)
 		}
+		r.Close()
 	}
-	close(stop)
-	<-stopped
 }
 
 func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
