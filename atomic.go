@@ -16,7 +16,11 @@ type AtomicInteger interface {
 // other goroutines and other processes access at the same time. Each method is
 // one atomic operation of the processor, sequentially consistent with the
 // others as in sync/atomic, also between processes that map the same memory,
-// whatever their language.
+// whatever their language. So who loads what a Store stored also sees what the
+// storing goroutine had stored before, through any view or method: store the
+// data, then the flag that says they are there.
+//
+// To make the integers durable, use Region.SyncRange.
 //
 // Index, read-only regions and faults are as for a View: a bad index panics,
 // so does any method but Load in a region that was read-only when the view was

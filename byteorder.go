@@ -16,7 +16,11 @@ import (
 // A BigEndian is n integers of type T, one after the other in a region at any
 // alignment, most significant byte first whatever the machine. It is a small
 // value: copy it freely. Index, read-only regions, faults and concurrency are
-// as for a View.
+// as for a View; Region.SyncRange makes the integers durable.
+//
+// Floating-point numbers are integers to math.Float32frombits and
+// math.Float64frombits. For a header of unequal fields, the functions of
+// encoding/binary work on a slice of Region.Bytes, under Guard.
 type BigEndian[T Integer] struct {
 	big    *T // never loaded from or stored to as a T
 	n, w   int

@@ -22,8 +22,10 @@ import (
 // region was closed, its file was cut, it is read-only, or the system could not
 // supply or store the page.
 //
-// As after any panic, fn's deferred calls run, and what fn was in the middle of
-// stays half done: a Guard belongs around code that reads or writes memory and
+// As after any panic, fn's deferred calls run, before Guard looks for the cause,
+// and what fn was in the middle of stays half done. (A region that they close
+// still gives ErrTruncated if its file was cut; other causes become ErrClosed.
+// Open and close outside of fn to know.) A Guard belongs around code that reads or writes memory and
 // holds nothing that others wait for. It guards the goroutine that calls it, not
 // those that fn starts. Guards nest; the innermost gets the fault. A panic that
 // is no fault in a region passes through with its value and its stack; so does a
@@ -52,7 +54,10 @@ type FaultError struct {
 	// Offset is then that of the page.)
 	Offset int64
 
-	// Err is ErrClosed, ErrTruncated, ErrReadOnly or ErrIO.
+	// Err is ErrClosed, ErrTruncated, ErrReadOnly or ErrIO. The processor does
+	// not tell a load from a store, nor how things were a moment ago. So in a
+	// read-only region of which raw memory is out, a load where the file was
+	// cut, and is whole again, passes for a store: ErrReadOnly.
 	Err error
 
 	name string

@@ -38,10 +38,10 @@
 //
 // Nothing stale reads foreign data. [Region.Close] replaces the mapping, in one
 // step, by address space that nothing can access, and keeps that until no Region
-// and no view is left that could reach it. So an access after or during Close
-// faults, and never sees what was mapped there next. A Region that becomes
-// unreachable without Close is unmapped by the garbage collector, though at no
-// particular time.
+// and no view is left that could reach it, and every Guard is over that may have
+// to ask about it. So an access after or during Close faults, and never sees what
+// was mapped there next. A Region that becomes unreachable without Close is
+// unmapped by the garbage collector, though at no particular time.
 //
 // Raw memory, which is what [Region.Bytes], [View.Slice] and [View.Ptr] return,
 // is invisible to the collector. It does not keep its Region alive, so:
@@ -194,7 +194,7 @@ type Config struct {
 	// Addr, unless 0, is the address that the region's first byte must have.
 	// It must have the same remainder as Offset when divided by the page
 	// size. Mapping fails, and changes nothing, if any of the address space is
-	// taken.
+	// taken; page 0, which nil points into, always is.
 	Addr uintptr
 
 	// Populate faults every page in before the mapping is returned, and
@@ -220,8 +220,11 @@ type Config struct {
 	// 0o600.
 	Perm fs.FileMode
 
-	// Flags are further flags of mmap(2), such as unix.MAP_SYNC. MAP_FIXED is
-	// refused: no mapping is ever taken by force.
+	// Flags are further flags of mmap(2), such as unix.MAP_SYNC. Those that
+	// contradict the other fields are errors.ErrUnsupported: MAP_FIXED and
+	// MAP_FIXED_NOREPLACE (no mapping is ever taken by force; say Addr),
+	// MAP_ANONYMOUS with a file, MAP_PRIVATE with ReadWrite, MAP_SHARED with
+	// CopyOnWrite.
 	Flags int
 }
 
@@ -243,7 +246,8 @@ func Anonymous(size int64) (*Region, error) { return Config{}.Anonymous(size) }
 
 // Open maps the existing file or device name as c says.
 //
-// An empty file gives a region of Len 0. The error is an *fs.PathError if a
+// An empty file gives a region of Len 0, and so does one that says it is, such as
+// those of proc(5). The error is an *fs.PathError if a
 // system call fails, and wraps ErrRange if Offset and Length do not lie within
 // a regular file. A region that can only be read keeps no descriptor; the
 // ReadWrite regions of one file share one, which lasts until the last is closed.
@@ -353,7 +357,8 @@ func (c Config) fill(f *os.File, name string, size int64) (*Region, error) {
 // A ReadWrite region of a regular file keeps a descriptor of its own, a
 // duplicate of f unless another region of the same file has one already. As
 // with any descriptor, closing it (which Close of the last region does)
-// releases the process's fcntl(2) record locks on the file.
+// releases the process's fcntl(2) record locks on the file, and a flock(2) lock
+// taken through f lasts until then.
 func (c Config) Map(f *os.File) (*Region, error) {
 	name := f.Name()
 	if err := c.check(name); err != nil {

@@ -361,15 +361,17 @@ func (m *mapping) pages(off, n int) []byte {
 }
 
 // Resize grows or shrinks the region to n bytes, in place, and the file with
-// it. Views and slices made before stay valid; those that reach beyond a
-// shrunken end fault there with ErrTruncated.
+// it. Views and slices made before stay valid and keep their length; those that
+// reach beyond a shrunken end fault with ErrTruncated from the next page on.
 //
 // Growing makes the file at least Offset+n bytes long, and its disk blocks are
 // allocated as Create does: on a full disk nothing changes and the error says
 // so. It does not cut a file that another process made longer before the call;
 // what that wrote can then be read. Otherwise what is grown into reads as zero,
 // but for what somebody stored beyond the file's end in its last page. Processes
-// that grow a file at the same time must take turns, as with ftruncate(2).
+// that grow a file at the same time must take turns, as with ftruncate(2);
+// regions of one process do so by themselves. If it fails, the file has the size
+// that it had.
 //
 // Shrinking gives the file Offset+n bytes, unless the region is a window: if,
 // when it was mapped, refreshed or grown last, the file went on beyond its end,
@@ -520,7 +522,8 @@ func (m *mapping) resizeAnonymous(n int64) error {
 // other size to take up.
 //
 // A region without a descriptor (see Open) looks the file up by its name; if
-// that is gone or names another file by now, Refresh returns the error.
+// that is gone or names another file by now, or the file never had one,
+// Refresh returns the error.
 func (r *Region) Refresh() error {
 	m := r.m
 	defer runtime.KeepAlive(r)
@@ -589,8 +592,9 @@ func (m *mapping) open() (*descriptor, error) {
 // Sync makes the whole region durable: when it returns nil, every store before
 // the call, the file's size and, if Create made the file, its name, survive a
 // loss of power as far as the system and the disk promise it (msync(2) with
-// MS_SYNC, fsync(2)). If the file was cut beneath the region, so that stores
-// were lost, it returns ErrTruncated, although msync itself reports success.
+// MS_SYNC, fsync(2)). If the file is now shorter than the region, so that stores
+// were lost, it returns ErrTruncated, although msync itself reports success. It
+// does not notice that a file was cut and extended again.
 // CopyOnWrite regions and anonymous memory have nothing to make durable. If
 // Close happens meanwhile, the error is ErrClosed and durability is unknown.
 func (r *Region) Sync() error { return r.sync("sync", 0, -1) }
