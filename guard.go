@@ -32,11 +32,11 @@ import (
 // fault at any other address that is far from nil, which without Guard would
 // have ended the process. Without a fault, Guard costs a few nanoseconds and no
 // allocation. It may be called from any number of goroutines at a time.
-func Guard(fn func() error) error {
-	f, err := catch(fn)
-	if f != nil {
-		return f.err(anyAccess)
-	}
+func Guard(fn func() error) (err error) {
+	s := scope{fn: fn, epoch: currentEpoch.Load(), old: debug.SetPanicOnFault(true)}
+	defer s.explain(&err)
+	err = fn()
+	s.leave()
 	return err
 }
 
@@ -76,33 +76,53 @@ type fault struct {
 	r    *Region // nil if it is unreachable already
 	off  int
 	bulk bool // the access was one of many, of which off need not be the first
-
-	epoch *epoch // keeps the mapping as it is meanwhile
 }
 
 // catch runs fn, and stops it at its first fault in a mapping of ours, which it
 // returns. It is Guard without the question why, and takes no lock that methods
-// hold.
+// hold. The caller keeps the Region of that mapping.
 func catch(fn func() error) (f *fault, err error) {
-	e := currentEpoch.Load()
-	old := debug.SetPanicOnFault(true)
-	done := false
-	defer func() {
-		if !done { // a panic, or runtime.Goexit, for which recover returns nil
-			f = recovered(old, recover(), e)
-			// To the collector, frames that a panic has left are dead, and with
-			// them the views that were used there, unless fn itself has them.
-			runtime.KeepAlive(fn)
-		}
-	}()
+	s := scope{fn: fn, old: debug.SetPanicOnFault(true)}
+	defer s.report(&f)
 	err = fn()
-	done = true
-	debug.SetPanicOnFault(old)
+	s.leave()
 	return f, err
 }
 
-func recovered(old bool, v any, e *epoch) *fault {
-	debug.SetPanicOnFault(old)
+// A scope is one call of Guard or catch.
+type scope struct {
+	fn    func() error
+	epoch *epoch // keeps the mapping as it is meanwhile
+	old   bool   // the goroutine's setting before
+	left  bool   // fn returned
+}
+
+func (s *scope) leave() {
+	s.left = true
+	debug.SetPanicOnFault(s.old)
+}
+
+// explain and report are deferred, so that they may call recover.
+
+func (s *scope) explain(err *error) {
+	if !s.left {
+		if f := s.recovered(recover()); f != nil {
+			*err = f.err(anyAccess)
+			runtime.KeepAlive(s.epoch)
+		}
+	}
+}
+
+func (s *scope) report(f **fault) {
+	if !s.left {
+		*f = s.recovered(recover())
+	}
+}
+
+// recovered returns the fault of which v is the panic value. A v that is none
+// goes on panicking; that of runtime.Goexit is nil.
+func (s *scope) recovered(v any) *fault {
+	debug.SetPanicOnFault(s.old)
 	if v == nil {
 		return nil
 	}
@@ -110,7 +130,9 @@ func recovered(old bool, v any, e *epoch) *fault {
 	if f == nil {
 		panic(v) // here, while fn's frames are still on the stack
 	}
-	f.epoch = e
+	// To the collector, frames that a panic has left are dead, and with them the
+	// views that were used there, unless fn itself has them.
+	runtime.KeepAlive(s.fn)
 	return f
 }
 

@@ -762,36 +762,6 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 	}
 }
 
-func TestAFaultKeepsItsMappingAsItWas(t *testing.T) {
-	name := tempFile(t, quiet(20000))
-	fault, err := catch(func() error {
-		r, err := Open(name, ReadOnly)
-		if err != nil {
-			return err
-		}
-		v, err := ViewOf[byte](r, 0, ToEnd)
-		if err != nil {
-			return err
-		}
-		if err := os.Truncate(name, 0); err != nil {
-			return err
-		}
-		sinkInt64(int64(v.At(17)))
-		return nil
-	})
-	if err != nil || fault == nil {
-		t.Fatalf("no fault: %v", err)
-	}
-	fault.r = nil
-	for range 5 {
-		runtime.GC()
-		time.Sleep(time.Millisecond) // for the cleanups, if there are any
-	}
-	if err := fault.err(anyAccess); err.Err != ErrTruncated || err.Offset != 17 {
-		t.Error(err)
-	}
-}
-
 func TestALongGuardHoldsOnlySoMuchBack(t *testing.T) { runChild(t, childLongGuard) }
 
 // In a child, for the number of mappings.
