@@ -22,11 +22,11 @@ import (
 // region was closed, its file was cut, it is read-only, or the system could not
 // supply or store the page.
 //
-// As after any panic, fn's deferred calls run, before Guard looks for the cause,
-// and what fn was in the middle of stays half done. (A region that they close
-// still gives ErrTruncated if its file was cut; other causes become ErrClosed.
-// Open and close outside of fn to know.) A Guard belongs around code that reads or writes memory and
-// holds nothing that others wait for. It guards the goroutine that calls it, not
+// As after any panic, fn's deferred calls run, and what fn was in the middle of
+// stays half done: a Guard belongs around code that reads or writes memory and
+// holds nothing that others wait for. The deferred calls run before Guard looks
+// for the cause. If they close the region, that is found only if it was
+// ErrTruncated; any other is then ErrClosed. Guard guards the goroutine that calls it, not
 // those that fn starts. Guards nest; the innermost gets the fault. A panic that
 // is no fault in a region passes through with its value and its stack; so does a
 // fault at any other address that is far from nil, which without Guard would
