@@ -26,12 +26,14 @@ import (
 // stays half done: a Guard belongs around code that reads or writes memory and
 // holds nothing that others wait for. The deferred calls run before Guard looks
 // for the cause. If they close the region, that is found only if it was
-// ErrTruncated; any other is then ErrClosed. Guard guards the goroutine that calls it, not
-// those that fn starts. Guards nest; the innermost gets the fault. A panic that
-// is no fault in a region passes through with its value and its stack; so does a
-// fault at any other address that is far from nil, which without Guard would
-// have ended the process. Without a fault, Guard costs a few nanoseconds and no
-// allocation. It may be called from any number of goroutines at a time.
+// ErrTruncated; any other is then ErrClosed.
+//
+// Guard guards the goroutine that calls it, not those that fn starts. Guards
+// nest; the innermost gets the fault. A panic that is no fault in a region passes
+// through with its value and its stack; so does a fault at any other address
+// that is far from nil, which without Guard would have ended the process. Without
+// a fault, Guard costs a few nanoseconds and no allocation. It may be called from
+// any number of goroutines at a time.
 func Guard(fn func() error) (err error) {
 	s := scope{fn: fn, epoch: currentEpoch.Load(), old: debug.SetPanicOnFault(true)}
 	defer s.explain(&err)
