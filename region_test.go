@@ -384,6 +384,7 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 		go func() {
 			var err error
 			for err == nil {
+				runtime.Gosched() // where there is one processor
 				_, err = Get[int32](r, 0)
 				if err == nil {
 					err = r.SyncRange(0, 0)
@@ -418,6 +419,7 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 			if !errors.Is(err, ErrReadOnly) {
 				t.Fatalf("while it became writable: %v", err)
 			}
+			runtime.Gosched()
 		}
 		if err := <-protected; err != nil {
 			t.Fatal(err)
