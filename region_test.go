@@ -378,13 +378,15 @@ func TestFilesLargerThanMemory(t *testing.T) {
 
 func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 	name := tempFile(t, pattern(4096))
-	for range 300 {
+	for range 2000 {
 		r := open(t, name, ReadWrite)
 		errs := make(chan error)
 		go func() {
 			var err error
-			for err == nil {
-				runtime.Gosched() // where there is one processor
+			for i := 0; err == nil; i++ {
+				if i%100 == 0 {
+					runtime.Gosched() // where there is one processor
+				}
 				_, err = Get[int32](r, 0)
 				if err == nil {
 					err = r.SyncRange(0, 0)
