@@ -381,10 +381,14 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 	for range 2000 {
 		r := open(t, name, ReadWrite)
 		errs := make(chan error)
+		begun := make(chan bool)
 		go func() {
 			var err error
 			for i := 0; err == nil; i++ {
-				if i%100 == 0 {
+				switch i {
+				case 0:
+					close(begun)
+				case 1000:
 					runtime.Gosched() // where there is one processor
 				}
 				_, err = Get[int32](r, 0)
@@ -394,7 +398,7 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 			}
 			errs <- err
 		}()
-		runtime.Gosched()
+		<-begun
 		r.Close()
 		if err := <-errs; !errors.Is(err, ErrClosed) {
 			t.Fatalf("while it was closed: %v", err)
