@@ -378,7 +378,7 @@ func TestFilesLargerThanMemory(t *testing.T) {
 
 func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 	name := tempFile(t, pattern(4096))
-	for range 2000 {
+	for range 6000 {
 		r := open(t, name, ReadWrite)
 		errs := make(chan error)
 		begun := make(chan bool)
