@@ -38,7 +38,8 @@ type AtomicView[T AtomicInteger] struct {
 
 // AtomicOf makes an atomic view of n integers of type T, of which the first is
 // at byte off of the region. n may be ToEnd. The address must be a multiple of
-// T's size on every machine, 32-bit ones included (ErrAlignment). A machine
+// T's size on every machine, 32-bit ones included (ErrAlignment); other errors
+// are as for ViewOf. A machine
 // without atomic instructions for 64 bits (32-bit MIPS, ARM before v7) has no
 // AtomicView of those: errors.ErrUnsupported, because what sync/atomic does
 // there instead holds for the goroutines of one process only.

@@ -35,14 +35,16 @@ type LittleEndian[T Integer] struct {
 }
 
 // BigEndianOf makes a view of n big-endian integers of type T, of which the
-// first is at byte off of the region, at any alignment. n may be ToEnd.
+// first is at byte off of the region, at any alignment. n may be ToEnd. Errors
+// are as for ViewOf, without ErrAlignment.
 func BigEndianOf[T Integer](r *Region, off, n int) (BigEndian[T], error) {
 	v, err := view[T](r, off, n, 1)
 	return BigEndian[T]{v.base, v.n, v.w, v.region}, err
 }
 
 // LittleEndianOf makes a view of n little-endian integers of type T, of which
-// the first is at byte off of the region, at any alignment. n may be ToEnd.
+// the first is at byte off of the region, at any alignment. n may be ToEnd. Errors
+// are as for ViewOf, without ErrAlignment.
 func LittleEndianOf[T Integer](r *Region, off, n int) (LittleEndian[T], error) {
 	v, err := view[T](r, off, n, 1)
 	return LittleEndian[T]{v.base, v.n, v.w, v.region}, err

@@ -65,6 +65,7 @@ type FaultError struct {
 	name string
 }
 
+// Error says at which offset, of which file, and Err.
 func (e *FaultError) Error() string {
 	return fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: "))
 }
@@ -94,7 +95,7 @@ func catch(fn func() error) (f *fault, err error) {
 // A scope is one call of Guard or catch.
 type scope struct {
 	fn    func() error
-	epoch *epoch // keeps the mapping as it is meanwhile
+	epoch *epoch // Guard's, which explains
 	old   bool   // the goroutine's setting before
 	left  bool   // fn returned
 }
@@ -110,7 +111,7 @@ func (s *scope) explain(err *error) {
 	if !s.left {
 		if f := s.recovered(recover()); f != nil {
 			*err = f.err(anyAccess)
-			runtime.KeepAlive(s.epoch)
+			runtime.KeepAlive(s.epoch) // until here, f.m is not released
 		}
 	}
 }
@@ -232,8 +233,9 @@ func (f *fault) err(a access) *FaultError {
 	if f.bulk {
 		f.off = f.m.firstInaccessible(f.off)
 	}
-	e := &FaultError{Region: f.r, Offset: int64(f.off), Err: f.m.cause(f.off, a), name: f.m.describe()}
-	runtime.KeepAlive(f)
+	// The FaultError keeps the region while its cause is looked for.
+	e := &FaultError{Region: f.r, Offset: int64(f.off), name: f.m.describe()}
+	e.Err = f.m.cause(f.off, a)
 	return e
 }
 

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +34,30 @@ func collectUntil(t testing.TB, done func() bool) {
 		}
 		runtime.GC()
 	}
+}
+
+// collectAll runs the garbage collector, and what it calls, through the things
+// that are unreachable now, and those that only they hold.
+func collectAll(t testing.TB) {
+	t.Helper()
+	for range 3 {
+		var done atomic.Bool
+		runtime.AddCleanup(&struct{ *int }{}, func(done *atomic.Bool) { done.Store(true) }, &done)
+		collectUntil(t, done.Load)
+	}
+}
+
+// listed reports whether m has its address space.
+func listed(m *mapping) bool { return mappings.find(uintptr(m.base)) == m }
+
+// heldIn returns what a quarantine holds, oldest first.
+func heldIn(q *quarantine) (held []*mapping) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for e := q.held.Front(); e != nil; e = e.Next() {
+		held = append(held, e.Value.(*mapping))
+	}
+	return held
 }
 
 // mapsAt returns what /proc/self/maps says of an address: the protection, and
@@ -510,7 +535,6 @@ func TestRegionsNeverClosedAreUnmappedUnlessRawMemoryIsOut(t *testing.T) {
 			raws = append(raws, v.all())
 		}
 	}
-	listed := func(m *mapping) bool { return mappings.find(uintptr(m.base)) == m }
 	collectUntil(t, func() bool { return !slices.ContainsFunc(plain, listed) })
 	// The others were as unreachable, and the collector has been through them.
 	collectUntil(t, func() bool {
@@ -542,16 +566,7 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		r.Close()
 		return r.m
 	}
-	held := func() (held []*mapping) {
-		q := &rawQuarantine
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		for e := q.held.Front(); e != nil; e = e.Next() {
-			held = append(held, e.Value.(*mapping))
-		}
-		return held
-	}
-	listed := func(m *mapping) bool { return mappings.find(uintptr(m.base)) == m }
+	held := func() []*mapping { return heldIn(&rawQuarantine) }
 	var all []*mapping
 	const over = 100
 	for len(all) < budgetMappings+over {
@@ -717,30 +732,19 @@ var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []str
 // The deferred calls of a guarded function run between a fault and the question
 // why, and may take as long as they like.
 func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		deferred func(r *Region)
-	}{
-		{"collections", func(*Region) {}},
-		{"Close", func(r *Region) { r.Close() }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		t.Run(fmt.Sprintf("closes=%v", closes), func(t *testing.T) {
 			name := tempFile(t, quiet(20000))
 			var m *mapping
 			err := Guard(func() error {
-				defer func() {
-					for range 5 {
-						runtime.GC()
-						time.Sleep(time.Millisecond) // for the cleanups, if there are any
-					}
-				}()
+				defer collectAll(t)
 				r, err := Open(name, ReadOnly)
 				if err != nil {
 					return err
 				}
 				m = r.m
-				if tt.name == "Close" {
-					defer tt.deferred(r)
+				if closes {
+					defer r.Close()
 				}
 				v, err := ViewOf[byte](r, 0, ToEnd)
 				if err != nil {
@@ -757,7 +761,7 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 				t.Errorf("error is %v, want a fault at offset 17 of %s with ErrTruncated", err, name)
 			}
 			fault, err = nil, nil // they hold the region
-			collectUntil(t, func() bool { return mappings.find(uintptr(m.base)) != m })
+			collectUntil(t, func() bool { return !listed(m) })
 		})
 	}
 }
@@ -767,12 +771,7 @@ func TestALongGuardHoldsOnlySoMuchBack(t *testing.T) { runChild(t, childLongGuar
 // In a child, for the number of mappings.
 var childLongGuard = registerChild("a long guard", func(t testing.TB, args []string) {
 	name := tempFile(t, quiet(100))
-	held := func() int {
-		q := &guardQuarantine
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return q.held.Len()
-	}
+	held := func() int { return len(heldIn(&guardQuarantine)) }
 	Guard(func() error {
 		for i := range guardQuarantine.maxMappings + 2*budgetMappings {
 			r, err := Open(name, ReadOnly)
@@ -805,10 +804,7 @@ func TestACopyOfARegionKeepsIt(t *testing.T) {
 	type store struct{ Region }
 	name := tempFile(t, pattern(9000))
 	s := func() *store { r, err := Open(name, ReadOnly); return &store{*need(noCleanup{t}, r, err)} }()
-	for range 5 {
-		runtime.GC()
-		time.Sleep(time.Millisecond) // for the cleanups, if there are any
-	}
+	collectAll(t)
 	got := make([]byte, 9000)
 	if n, err := s.ReadAt(got, 0); n != 9000 || err != nil || !bytes.Equal(got, pattern(9000)) {
 		t.Errorf("ReadAt of the copy: %d, %v", n, err)
@@ -816,7 +812,7 @@ func TestACopyOfARegionKeepsIt(t *testing.T) {
 	m := s.m
 	runtime.KeepAlive(s)
 	s = nil
-	collectUntil(t, func() bool { return mappings.find(uintptr(m.base)) != m })
+	collectUntil(t, func() bool { return !listed(m) })
 }
 
 func TestAddressSpaceOfDroppedRegionsIsFoundAgain(t *testing.T) { runChild(t, childDropped) }
@@ -836,7 +832,7 @@ var childDropped = registerChild("dropped reservations", func(t testing.TB, args
 	m := need(noCleanup{t}, r, err).m
 	r = nil
 	if err := retryAfterCollection(func() error {
-		if mappings.find(uintptr(m.base)) == m {
+		if listed(m) {
 			return unix.ENOMEM
 		}
 		return nil

@@ -41,7 +41,9 @@
 // and no view is left that could reach it, and every Guard is over that may have
 // to ask about it. So an access after or during Close faults, and never sees what
 // was mapped there next. A Region that becomes unreachable without Close is
-// unmapped by the garbage collector, though at no particular time.
+// unmapped by the garbage collector, though at no particular time. (A single Guard
+// that goes on while more than 16384 regions are collected, or 32 TiB of them on
+// most 64-bit machines, 1 GiB on 32-bit ones, holds back only the newest.)
 //
 // Raw memory, which is what [Region.Bytes], [View.Slice] and [View.Ptr] return,
 // is invisible to the collector. It does not keep its Region alive, so:
@@ -135,6 +137,7 @@ const (
 	CopyOnWrite
 )
 
+// String returns the name of the constant.
 func (m Mode) String() string {
 	switch m {
 	case ReadOnly:
@@ -246,13 +249,13 @@ func Anonymous(size int64) (*Region, error) { return Config{}.Anonymous(size) }
 
 // Open maps the existing file or device name as c says.
 //
-// An empty file gives a region of Len 0, and so does one that says it is, such as
-// those of proc(5). The error is an *fs.PathError if a
-// system call fails, and wraps ErrRange if Offset and Length do not lie within
-// a regular file. A region that can only be read keeps no descriptor; the
-// ReadWrite regions of one file share one, which lasts until the last is closed.
+// An empty file gives a region of Len 0, and so does one that says it is, such
+// as those of proc(5). The error is an *fs.PathError if a system call fails, and
+// wraps ErrRange if Offset and Length do not lie within a regular file. A region
+// that can only be read keeps no descriptor; the ReadWrite regions of one file
+// share one, which lasts until the last is closed.
 func (c Config) Open(name string) (*Region, error) {
-	if err := c.check(name); err != nil {
+	if err := c.check(name, regularFile); err != nil {
 		return nil, err
 	}
 	flag := os.O_RDONLY
@@ -278,10 +281,7 @@ func (c Config) Open(name string) (*Region, error) {
 // is empty. The first Sync of the region also makes the file's name durable.
 func (c Config) Create(name string, size int64) (*Region, error) {
 	c.Mode = ReadWrite
-	if err := c.check(name); err != nil {
-		return nil, err
-	}
-	if err := c.checkFlags(name, regularFile); err != nil {
+	if err := c.check(name, regularFile); err != nil {
 		return nil, err
 	}
 	if size < 0 {
@@ -361,7 +361,7 @@ func (c Config) fill(f *os.File, name string, size int64) (*Region, error) {
 // taken through f lasts until then.
 func (c Config) Map(f *os.File) (*Region, error) {
 	name := f.Name()
-	if err := c.check(name); err != nil {
+	if err := c.check(name, regularFile); err != nil {
 		return nil, err
 	}
 	fi, err := f.Stat()
@@ -402,7 +402,7 @@ func (c Config) Map(f *os.File) (*Region, error) {
 func (c Config) Anonymous(size int64) (*Region, error) {
 	const name = "anonymous memory"
 	c.Mode = ReadWrite
-	if err := c.check(name); err != nil {
+	if err := c.check(name, anonymous); err != nil {
 		return nil, err
 	}
 	if size < 0 {
@@ -419,7 +419,7 @@ func (c Config) Anonymous(size int64) (*Region, error) {
 }
 
 // check refuses what no file could satisfy, before any system call.
-func (c Config) check(name string) error {
+func (c Config) check(name string, k kind) error {
 	switch {
 	case c.Mode < ReadOnly || c.Mode > CopyOnWrite:
 		return failf(errors.ErrUnsupported, "map %s: there is no %v", name, c.Mode)
@@ -432,7 +432,7 @@ func (c Config) check(name string) error {
 	case c.Length > maxSpace || c.Reserve > maxSpace:
 		return failf(ErrRange, "map %s: Length %d, Reserve %d: more than the address space", name, c.Length, c.Reserve)
 	}
-	return nil
+	return c.checkFlags(name, k)
 }
 
 // extent decides how many bytes of a file of the given size to map, and how
@@ -462,10 +462,6 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 // file. Private pages count against the system's memory as soon as they are
 // writable, so those beyond length stay inaccessible until committed.
 func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, error) {
-	m.config = c
-	if err := c.checkFlags(m.name, m.kind); err != nil {
-		return nil, err
-	}
 	page, err := c.pageSize(f)
 	if err != nil {
 		return nil, err
@@ -480,6 +476,7 @@ func (c Config) place(m *mapping, f *os.File, length, reserve int64) (*Region, e
 	if c.Addr != 0 && int64(c.Addr) == slack {
 		return nil, failf(ErrRange, "map %s at address %#x: page 0 is where a nil pointer points", m.name, c.Addr)
 	}
+	m.config = c
 	m.page = uintptr(page)
 	m.slack = uintptr(slack)
 	m.cap = int(reserve)

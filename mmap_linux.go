@@ -24,15 +24,14 @@ const maxSpace = math.MaxInt>>(16*is64) - 1<<21 + 1
 // by force, or share what Mode says is private.
 func (c Config) checkFlags(name string, k kind) error {
 	sharing := c.Flags & unix.MAP_TYPE
-	contradiction := c.Mode == ReadWrite && sharing == unix.MAP_PRIVATE ||
-		c.Mode == CopyOnWrite && (sharing == unix.MAP_SHARED || sharing == unix.MAP_SHARED_VALIDATE)
+	private, shared := sharing == unix.MAP_PRIVATE, sharing == unix.MAP_SHARED || sharing == unix.MAP_SHARED_VALIDATE
 	switch {
 	case c.Flags&(unix.MAP_FIXED|unix.MAP_FIXED_NOREPLACE) != 0:
 		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_FIXED or MAP_FIXED_NOREPLACE: use Addr", name, c.Flags)
 	case k == anonymous:
 	case c.Flags&unix.MAP_ANONYMOUS != 0:
 		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_ANONYMOUS: use Anonymous", name, c.Flags)
-	case contradiction:
+	case c.Mode == ReadWrite && private, c.Mode == CopyOnWrite && shared:
 		return failf(errors.ErrUnsupported, "map %s: Flags %#x contradicts Mode %v", name, c.Flags, c.Mode)
 	}
 	return nil

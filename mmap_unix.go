@@ -130,9 +130,6 @@ func (m *mapping) mapPages(f *os.File, length int64) error {
 		err = control(f, call)
 	}
 	if err != nil {
-		if m.config.Addr != 0 {
-			err = fmt.Errorf("%d bytes at address %#x: %w", m.size, m.config.Addr-m.slack, err)
-		}
 		return m.pathError("mmap", err)
 	}
 	m.base = unsafe.Add(m.addr, m.slack)
@@ -163,24 +160,30 @@ func (m *mapping) mmap(prot, flags int, h handle) (unsafe.Pointer, error) {
 	// Not a conversion: to the checks of pointer arithmetic, address space that
 	// Go knows nothing of is no pointer.
 	p, err := unix.MmapPtr(int(h), m.config.Offset-int64(m.slack), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), m.size, prot, flags)
-	if err != nil {
-		return nil, err
+	if addr == 0 {
+		return p, err
 	}
-	if m.config.Addr != 0 && uintptr(p) != addr {
+	if err == nil && uintptr(p) != addr {
 		// A kernel before Linux 4.17 takes the address for a hint.
 		unix.MunmapPtr(p, m.size)
-		return nil, unix.EEXIST
+		err = unix.EEXIST
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%d bytes at address %#x: %w", m.size, addr, err)
 	}
 	return p, nil
 }
 
-// pagesOf returns the bytes from addr on, in whole pages, that the region has
-// if it is n bytes long.
-func (m *mapping) pagesOf(n int64) uintptr {
-	if n == 0 {
-		return 0
+// mprotect is mprotect(2) for the bytes from one offset to another, counted from
+// addr in whole pages.
+func (m *mapping) mprotect(from, to uintptr, prot int) error {
+	if from >= to {
+		return nil
 	}
-	return roundUp(m.slack+uintptr(n), m.page)
+	if err := unix.Mprotect(unsafe.Slice((*byte)(unsafe.Add(m.addr, from)), to-from), prot); err != nil {
+		return m.pathError("mprotect", err)
+	}
+	return nil
 }
 
 // commit gives access to the pages of the first n bytes. Pages of a shared file
@@ -190,12 +193,12 @@ func (m *mapping) commit(n int64) error {
 	if end <= m.reach {
 		return nil
 	}
-	b := unsafe.Slice((*byte)(unsafe.Add(m.addr, m.reach)), end-m.reach)
-	if err := unix.Mprotect(b, protection(Mode(m.mode.Load()), m.config.Exec)); err != nil {
-		return m.pathError("mprotect", err)
+	if err := m.mprotect(m.reach, end, protection(Mode(m.mode.Load()), m.config.Exec)); err != nil {
+		return err
 	}
 	if m.config.HugePages >= HugePages2M {
 		// Reserved huge pages are not set aside for the mapping, so take them.
+		b := unsafe.Slice((*byte)(unsafe.Add(m.addr, m.reach)), end-m.reach)
 		if err := populatePages(b, true); err != nil {
 			return m.pathError("madvise", err)
 		}
@@ -207,14 +210,10 @@ func (m *mapping) commit(n int64) error {
 // fence takes access to the pages beyond the first n bytes.
 func (m *mapping) fence(n int64) error {
 	end := m.pagesOf(n)
-	if end >= m.reach {
-		return nil
+	if err := m.mprotect(end, m.reach, unix.PROT_NONE); err != nil {
+		return err
 	}
-	b := unsafe.Slice((*byte)(unsafe.Add(m.addr, end)), m.reach-end)
-	if err := unix.Mprotect(b, unix.PROT_NONE); err != nil {
-		return m.pathError("mprotect", err)
-	}
-	m.reach = end
+	m.reach = min(m.reach, end)
 	return nil
 }
 
@@ -245,14 +244,7 @@ func (m *mapping) unmap() error { return unix.MunmapPtr(m.addr, m.size) }
 
 // protect sets the access that mode means for all pages that have any.
 func (m *mapping) protect(mode Mode) error {
-	if m.reach == 0 {
-		return nil
-	}
-	b := unsafe.Slice((*byte)(m.addr), m.reach)
-	if err := unix.Mprotect(b, protection(mode, m.config.Exec)); err != nil {
-		return m.pathError("mprotect", err)
-	}
-	return nil
+	return m.mprotect(0, m.reach, protection(mode, m.config.Exec))
 }
 
 func syncPages(b []byte) error { return retry(func() error { return unix.Msync(b, unix.MS_SYNC) }) }

@@ -110,9 +110,9 @@ func (m *mapping) release() {
 // the collector may find the Region unreachable before Guard, after the deferred
 // calls of the function that it stopped, can ask for the cause. So nothing is
 // released before every Guard is over that had begun when its Region became
-// unreachable. Guards are not counted, which would cost more than they do: each
-// holds the epoch that it began in, an epoch holds those after it, and each is
-// over when the collector finds that nobody holds it.
+// unreachable. Guards are not counted, for which each would have to store to
+// memory that all share: each holds the epoch that it began in, an epoch holds
+// those after it, and each is over when the collector finds that nobody holds it.
 type epoch struct{ next *epoch }
 
 var (
@@ -166,7 +166,7 @@ var (
 	// rawQuarantine holds the tombstones that raw memory may still point into.
 	rawQuarantine = quarantine{maxMappings: budgetMappings, maxBytes: budgetBytes}
 
-	// guardQuarantine holds what waits for Guards to be over. It exceeds its
+	// guardQuarantine holds what waits for Guards to be over. It comes to its
 	// budget only if one goes on while very many regions come and go.
 	guardQuarantine = quarantine{maxMappings: 4 * budgetMappings, maxBytes: 4 * budgetBytes}
 )

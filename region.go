@@ -360,6 +360,15 @@ func (m *mapping) pages(off, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.addr, first)), last-first)
 }
 
+// pagesOf returns the bytes from addr on, in whole pages, that the region has
+// if it is n bytes long.
+func (m *mapping) pagesOf(n int64) uintptr {
+	if n == 0 {
+		return 0
+	}
+	return roundUp(m.slack+uintptr(n), m.page)
+}
+
 // Resize grows or shrinks the region to n bytes, in place, and the file with
 // it. Views and slices made before stay valid and keep their length; those that
 // reach beyond a shrunken end fault with ErrTruncated from the next page on.
@@ -506,7 +515,7 @@ func (m *mapping) resizeAnonymous(n int64) error {
 	// Grown into again, the bytes must read as zero: whole pages because they
 	// are new ones, those that share a page with the new end because they are
 	// cleared here.
-	keep := min(int64(roundUp(uintptr(n), m.page)), old)
+	keep := min(int64(m.pagesOf(n)), old)
 	catch(func() error { clear(m.bytes(int(n), int(keep-n))); return nil })
 	if err := m.decommit(n); err != nil {
 		m.len.Store(old)
@@ -594,8 +603,9 @@ func (m *mapping) open() (*descriptor, error) {
 // loss of power as far as the system and the disk promise it (msync(2) with
 // MS_SYNC, fsync(2)). If the file is now shorter than the region, so that stores
 // were lost, it returns ErrTruncated, although msync itself reports success. It
-// does not notice that a file was cut and extended again.
-// CopyOnWrite regions and anonymous memory have nothing to make durable. If
+// does not notice that a file was cut and extended again. A region that Protect
+// made ReadWrite finds its file by name, and cannot promise anything of one that
+// is gone: Sync then returns the error. CopyOnWrite regions and anonymous memory have nothing to make durable. If
 // Close happens meanwhile, the error is ErrClosed and durability is unknown.
 func (r *Region) Sync() error { return r.sync("sync", 0, -1) }
 
@@ -726,13 +736,11 @@ func (r *Region) Protect(mode Mode) error {
 	if mode < ReadOnly || mode > CopyOnWrite || mode == ReadWrite && private || mode == CopyOnWrite && !private {
 		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped %v", m.describe(), mode, m.config.Mode)
 	}
-	if mode == ReadOnly {
-		m.denied.Store(deniedByMode)
-	}
 	// A method must not find a mode that the pages do not have yet: access
 	// that goes is said before, access that comes after.
 	old := m.mode.Load()
 	if mode == ReadOnly {
+		m.denied.Store(deniedByMode)
 		m.mode.Store(int32(mode))
 	}
 	if err := m.protect(mode); err != nil {

@@ -376,7 +376,7 @@ func TestFilesLargerThanMemory(t *testing.T) {
 	}
 }
 
-func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
+func TestAMethodWhileTheRegionIsClosedSaysSo(t *testing.T) {
 	name := tempFile(t, pattern(4096))
 	for range 6000 {
 		r := open(t, name, ReadWrite)
@@ -404,7 +404,10 @@ func TestWhatClosesOrProtectsMeanwhileIsTheCause(t *testing.T) {
 			t.Fatalf("while it was closed: %v", err)
 		}
 	}
+}
 
+func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
+	name := tempFile(t, pattern(4096))
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,9 @@ type View[T any] struct {
 // ViewOf makes a view of n numbers of type T, of which the first is at byte
 // off of the region. n may be ToEnd. The view must lie within the region
 // (ErrRange) and off must be aligned: the address must be a multiple of T's
-// size on every machine, also where the hardware needs less (ErrAlignment).
+// size on every machine, also where the hardware needs less (ErrAlignment). If
+// ToEnd does not come out even it is ErrLayout, if the region is closed
+// ErrClosed. Views may be made at any time from any goroutine.
 func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
 	return view[T](r, off, n, size)
@@ -71,7 +73,7 @@ func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 // programs in C share the memory.
 //
 // The address of the first element must be a multiple of the largest
-// alignment in T (ErrAlignment). Whether T has one layout is found out once per
+// alignment in T (ErrAlignment); other errors are as for ViewOf. Whether T has one layout is found out once per
 // type.
 func StructViewOf[T any](r *Region, off, n int) (View[T], error) {
 	align, err := layoutOf(reflect.TypeFor[T]())
