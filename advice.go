@@ -6,78 +6,118 @@ import (
 	"sync/atomic"
 )
 
-// Populate faults in the pages that hold the n bytes at off, so that later
-// accesses find them in memory, and returns when they are there. If one cannot
-// be supplied, because the file was cut or the device failed, it returns a
-// *FaultError with the offset of the first such byte.
+// Populate brings the pages that hold the n bytes at off into memory, so that
+// later accesses find them there, and returns when they are. n may be ToEnd. If
+// one cannot be supplied, because the file was truncated or the device failed, it
+// returns a [*FaultError] with the offset of the first such byte. After Close it
+// is ErrClosed.
 //
-// Pages of a file are read, and a later store to one may still take a short
-// fault; pages of anonymous memory are made ready to be stored to.
+// It waits in a system call where the system has one (Linux 5.14: madvise(2),
+// MADV_POPULATE_READ). Elsewhere it reads through the file first. Either way other
+// goroutines run meanwhile, which they do not while a page fault waits for a slow
+// disk.
+//
+// Pages of a file are loaded, and a later store to one may still take a short
+// fault. Pages of memory are made ready to be stored to. The memory of devices is
+// left alone: to load from it may have effects.
 func (r *Region) Populate(off, n int) error {
-	defer runtime.KeepAlive(r)
-	if err := r.m.within("populate", off, n); err != nil {
+	m, err := r.valid("populate")
+	if err != nil {
 		return err
 	}
-	return r.m.populate(off, n)
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("populate", off, n); err != nil {
+		return err
+	}
+	return m.populate(off, n)
 }
 
-// populate is madvise(2) with MADV_POPULATE where the kernel has it (Linux
-// 5.14). Where it does not, or reports a failure without saying where, the
-// pages are touched one by one. Devices are not touched: reading their memory
-// may have effects, and their drivers make the pages when they map.
 func (m *mapping) populate(off, n int) error {
-	store := m.kind == anonymous && Mode(m.mode.Load()) != ReadOnly
-	if n == 0 || populatePages(m.pages(off, n), store) == nil || m.kind == device {
-		return m.closedErr("populate")
+	if n == 0 || m.kind == device {
+		return m.check("populate")
 	}
-	if at, ok := m.touch(off, n, store); !ok {
-		a := aLoad
-		if store {
-			a = aStore
+	a := aLoad
+	if m.kind == memory && Mode(m.mode.Load()) != ReadOnly {
+		a = aStore
+	}
+	from, to := m.span(off, n)
+	err := m.space.populate(from, to, a == aStore)
+	if errors.Is(err, errors.ErrUnsupported) {
+		m.readThrough(off, n)
+	}
+	if err != nil {
+		if f := m.touch(off, n, a); f != nil {
+			return f.explain(a)
 		}
-		return (&fault{m: m, r: m.handle.Value(), off: at}).err(a)
 	}
-	return m.closedErr("populate")
+	return m.check("populate")
 }
 
-// touch makes every page of the n bytes at off accessible: loads from it, or
-// makes it ready to be stored to without a change of its bytes, whatever others
-// store meanwhile. If that fails, it returns the offset of the first byte that
-// cannot be accessed.
-func (m *mapping) touch(off, n int, store bool) (at int, ok bool) {
-	if store && populatePages(m.pages(off, n), true) == nil {
-		return off + n, true
+// readThrough reads n bytes of the file at off by ordinary reads, whose bytes
+// nobody wants: the pages are in memory afterwards, and other goroutines ran
+// meanwhile. What cannot be read is left to the accesses that follow.
+func (m *mapping) readThrough(off, n int) {
+	if m.kind != regular && m.kind != block {
+		return
 	}
-	page := int(m.page)
+	m.file.use(func(h handle) error {
+		buf := make([]byte, min(n, 256<<10))
+		for at := 0; at < n; {
+			k, err := h.readAt(buf[:min(len(buf), n-at)], m.offset+int64(off+at))
+			if k <= 0 || err != nil {
+				return err
+			}
+			at += k
+		}
+		return nil
+	})
+}
+
+// touch makes every page of the n bytes at off accessible: loads from it, or makes
+// it ready to be stored to without a change of its bytes, whatever others store
+// meanwhile. It returns the fault where that is not possible. The caller has made
+// sure that nothing minds: the bytes of devices do.
+func (m *mapping) touch(off, n int, a access) *fault {
+	if from, to := m.span(off, n); a == aStore && m.space.populate(from, to, true) == nil {
+		return nil
+	}
+	at := off
 	f, err := catch(func() error {
-		for at = off; at < off+n; at = (at+int(m.slack))/page*page + page - int(m.slack) {
-			first := (at+int(m.slack))/page*page - int(m.slack) // aligned, for the atomic addition
-			if !store {
-				touched.Store(uint32(*(*byte)(m.at(first))))
+		for ; at < off+n; at = m.pageStart(at) + m.pageLeft(m.pageStart(at)) {
+			if a == aLoad {
+				touched.Store(uint32(*(*byte)(m.at(at))))
 				continue
 			}
-			err := populatePages(m.pages(at, 1), true)
+			from, to := m.span(at, 1)
+			err := m.space.populate(from, to, true)
 			if errors.Is(err, errors.ErrUnsupported) {
-				add32((*uint32)(m.at(first)), 0)
+				// An atomic addition of nothing to the first word of the page.
+				add32((*uint32)(m.space.at(from)), 0)
 			} else if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return at, f == nil && err == nil
+	if f == nil && err == nil {
+		return nil
+	}
+	return &fault{m: m, o: m.owner.Value(), off: at}
+}
+
+// pageLeft returns the number of bytes from byte off to the end of its page.
+func (m *mapping) pageLeft(off int) int {
+	return int(m.page() - (m.slack+uintptr(off))%m.page())
 }
 
 // touched makes the compiler keep the loads of touch.
 var touched atomic.Uint32
 
-// lock keeps the pages of the n bytes at off in memory.
-func (m *mapping) lock(off, n int) error {
+// lockPages keeps the pages of the n bytes at off in memory.
+func (m *mapping) lockPages(off, n int) error {
 	if n == 0 {
 		return nil
 	}
-	if err := lockPages(m.pages(off, n)); err != nil {
-		return m.pathError("mlock", err)
-	}
-	return nil
+	from, to := m.span(off, n)
+	return pathError(m.name, m.space.lock(from, to))
 }

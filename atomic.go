@@ -31,9 +31,10 @@ type AtomicInteger interface {
 // than amd64 and arm64, it also makes them in C, where a fault ends the process
 // even under Guard; without -race it is an error as usual.)
 type AtomicView[T AtomicInteger] struct {
+	// Flat, for the reason that View has.
 	atomic *T // named apart from View's, so that neither converts to the other
 	n, w   int
-	region *Region
+	region *owner
 }
 
 // AtomicOf makes an atomic view of n integers of type T, of which the first is
@@ -46,108 +47,89 @@ type AtomicView[T AtomicInteger] struct {
 func AtomicOf[T AtomicInteger](r *Region, off, n int) (AtomicView[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
 	if size == 8 && !atomic64 {
-		return AtomicView[T]{}, failf(errors.ErrUnsupported, "atomic view of %s of %s: %s has no 64-bit atomic instructions",
-			elements(n, reflect.TypeFor[T]()), r.m.describe(), runtime.GOARCH)
+		return AtomicView[T]{}, failf(errors.ErrUnsupported, "atomic view of %v of %s: %s has no 64-bit atomic instructions",
+			reflect.TypeFor[T](), r.Name(), runtime.GOARCH)
 	}
 	v, err := view[T](r, off, n, size)
 	return AtomicView[T]{v.base, v.n, v.w, v.region}, err
 }
 
+// view is v as a View, to compute with, not to access.
+func (v AtomicView[T]) view() View[T] { return View[T]{v.atomic, v.n, v.w, v.region} }
+
 // Len returns the number of integers, which never changes.
 func (v AtomicView[T]) Len() int { return v.n }
 
+// Offset returns the offset of the first integer, in bytes from the region's first.
+func (v AtomicView[T]) Offset() int { return v.view().Offset() }
+
 // Region returns the region of which v is a view, nil for the zero AtomicView.
-func (v AtomicView[T]) Region() *Region { return v.region }
+func (v AtomicView[T]) Region() *Region { return v.region.region() }
 
-// In each method below the width is a constant of the instantiated type, so
-// that the compiler keeps one branch.
+// Sub returns the view of the integers from i up to but not including j.
+func (v AtomicView[T]) Sub(i, j int) AtomicView[T] {
+	s := v.view().Sub(i, j)
+	return AtomicView[T]{s.base, s.n, s.w, s.region}
+}
 
-// Load returns integer i.
-func (v AtomicView[T]) Load(i int) (x T) {
+// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
+// durable. It returns nil for the zero AtomicView.
+func (v AtomicView[T]) Sync() error { return v.view().Sync() }
+
+// loadable and storable return the address of integer i, or panic.
+
+func (v AtomicView[T]) loadable(i int) unsafe.Pointer {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
 	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
-	if unsafe.Sizeof(x) == 4 {
-		x = T(load32((*uint32)(p)))
-	} else {
-		x = T(load64((*uint64)(p)))
+	return unsafe.Add(unsafe.Pointer(v.atomic), i*int(unsafe.Sizeof(*v.atomic)))
+}
+
+func (v AtomicView[T]) storable(i int) unsafe.Pointer {
+	if uint(i) >= uint(v.w) {
+		panic(storeError{i, v.n, v.w})
 	}
+	return unsafe.Add(unsafe.Pointer(v.atomic), i*int(unsafe.Sizeof(*v.atomic)))
+}
+
+// Load returns integer i.
+func (v AtomicView[T]) Load(i int) (x T) {
+	x = atomicLoad[T](v.loadable(i))
 	runtime.KeepAlive(v.region)
 	return x
 }
 
 // Store stores x in integer i.
 func (v AtomicView[T]) Store(i int, x T) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
-	if unsafe.Sizeof(x) == 4 {
-		store32((*uint32)(p), uint32(x))
-	} else {
-		store64((*uint64)(p), uint64(x))
-	}
+	atomicStore(v.storable(i), x)
 	runtime.KeepAlive(v.region)
 }
 
 // Swap stores x in integer i and returns what was there.
 func (v AtomicView[T]) Swap(i int, x T) (old T) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
-	if unsafe.Sizeof(x) == 4 {
-		old = T(swap32((*uint32)(p), uint32(x)))
-	} else {
-		old = T(swap64((*uint64)(p), uint64(x)))
-	}
+	old = atomicSwap(v.storable(i), x)
 	runtime.KeepAlive(v.region)
 	return old
 }
 
 // CompareAndSwap stores x in integer i if that is old, and reports whether it was.
 func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(x))
-	if unsafe.Sizeof(x) == 4 {
-		swapped = cas32((*uint32)(p), uint32(old), uint32(x))
-	} else {
-		swapped = cas64((*uint64)(p), uint64(old), uint64(x))
-	}
+	swapped = atomicCompareAndSwap(v.storable(i), old, x)
 	runtime.KeepAlive(v.region)
 	return swapped
 }
 
 // Add adds d to integer i, which wraps around on overflow, and returns the sum.
 func (v AtomicView[T]) Add(i int, d T) (sum T) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(d))
-	if unsafe.Sizeof(d) == 4 {
-		sum = T(add32((*uint32)(p), uint32(d)))
-	} else {
-		sum = T(add64((*uint64)(p), uint64(d)))
-	}
+	sum = atomicAdd(v.storable(i), d)
 	runtime.KeepAlive(v.region)
 	return sum
 }
 
-// And stores the bits that both integer i and m have in integer i, and returns
-// what was there.
+// And stores the bits that both integer i and m have in integer i, and returns what
+// was there.
 func (v AtomicView[T]) And(i int, m T) (old T) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
-	if unsafe.Sizeof(m) == 4 {
-		old = T(and32((*uint32)(p), uint32(m)))
-	} else {
-		old = T(and64((*uint64)(p), uint64(m)))
-	}
+	old = atomicAnd(v.storable(i), m)
 	runtime.KeepAlive(v.region)
 	return old
 }
@@ -155,15 +137,60 @@ func (v AtomicView[T]) And(i int, m T) (old T) {
 // Or stores the bits that integer i or m has in integer i, and returns what was
 // there.
 func (v AtomicView[T]) Or(i int, m T) (old T) {
-	if uint(i) >= uint(v.w) {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	p := unsafe.Add(unsafe.Pointer(v.atomic), uintptr(i)*unsafe.Sizeof(m))
-	if unsafe.Sizeof(m) == 4 {
-		old = T(or32((*uint32)(p), uint32(m)))
-	} else {
-		old = T(or64((*uint64)(p), uint64(m)))
-	}
+	old = atomicOr(v.storable(i), m)
 	runtime.KeepAlive(v.region)
 	return old
+}
+
+// The width. It is a constant of the instantiated type, so that the compiler keeps
+// one branch of each.
+
+func atomicLoad[T AtomicInteger](p unsafe.Pointer) T {
+	if unsafe.Sizeof(*new(T)) == 4 {
+		return T(load32((*uint32)(p)))
+	}
+	return T(load64((*uint64)(p)))
+}
+
+func atomicStore[T AtomicInteger](p unsafe.Pointer, x T) {
+	if unsafe.Sizeof(x) == 4 {
+		store32((*uint32)(p), uint32(x))
+	} else {
+		store64((*uint64)(p), uint64(x))
+	}
+}
+
+func atomicSwap[T AtomicInteger](p unsafe.Pointer, x T) T {
+	if unsafe.Sizeof(x) == 4 {
+		return T(swap32((*uint32)(p), uint32(x)))
+	}
+	return T(swap64((*uint64)(p), uint64(x)))
+}
+
+func atomicCompareAndSwap[T AtomicInteger](p unsafe.Pointer, old, x T) bool {
+	if unsafe.Sizeof(x) == 4 {
+		return cas32((*uint32)(p), uint32(old), uint32(x))
+	}
+	return cas64((*uint64)(p), uint64(old), uint64(x))
+}
+
+func atomicAdd[T AtomicInteger](p unsafe.Pointer, d T) T {
+	if unsafe.Sizeof(d) == 4 {
+		return T(add32((*uint32)(p), uint32(d)))
+	}
+	return T(add64((*uint64)(p), uint64(d)))
+}
+
+func atomicAnd[T AtomicInteger](p unsafe.Pointer, m T) T {
+	if unsafe.Sizeof(m) == 4 {
+		return T(and32((*uint32)(p), uint32(m)))
+	}
+	return T(and64((*uint64)(p), uint64(m)))
+}
+
+func atomicOr[T AtomicInteger](p unsafe.Pointer, m T) T {
+	if unsafe.Sizeof(m) == 4 {
+		return T(or32((*uint32)(p), uint32(m)))
+	}
+	return T(or64((*uint64)(p), uint64(m)))
 }

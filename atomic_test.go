@@ -254,7 +254,7 @@ const (
 
 var litmusWriter = registerChild("litmus writer", func(t testing.TB, args []string) {
 	v, _ := sharedCounter(t, args[0])
-	data, err := ViewOf[uint32](v.region, 0, v.Len())
+	data, err := ViewOf[uint32](v.Region(), 0, v.Len())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,225 +5,216 @@ import (
 	"math/bits"
 	"runtime"
 	"unsafe"
-
-	"golang.org/x/sys/cpu"
 )
 
-// The idea: an integer of a file format is a load of that many bytes, reversed
-// if the machine's order is the other one. Both are single instructions. How to
+// The idea: a number of a file format is a load of that many bytes, reversed if
+// the machine's order is the other one. Both are single instructions. How to
 // load at any alignment differs: see unaligned.go and aligned.go.
 
-// A BigEndian is n integers of type T, one after the other in a region at any
+// A BigEndian is n numbers of type T, one after the other in a region at any
 // alignment, most significant byte first whatever the machine. It is a small
 // value: copy it freely. Index, read-only regions, faults and concurrency are
-// as for a View; Region.SyncRange makes the integers durable.
+// as for a [View].
 //
-// Floating-point numbers are integers to math.Float32frombits and
-// math.Float64frombits. For a header of unequal fields, the functions of
-// encoding/binary work on a slice of Region.Bytes, under Guard.
-type BigEndian[T Integer] struct {
-	big    *T // never loaded from or stored to as a T
-	n, w   int
-	region *Region
+// The bits of a floating-point number are kept as they are, those of a
+// signalling NaN too. For a header of unequal fields, the functions of
+// [encoding/binary] work on a slice of [Region.Bytes], under [Guard].
+type BigEndian[T Fixed] struct{ ordered[T, big[T]] }
+
+// A LittleEndian is like a [BigEndian], least significant byte first.
+type LittleEndian[T Fixed] struct{ ordered[T, little[T]] }
+
+// ordered is what BigEndian and LittleEndian have in common. Theirs are the
+// methods that mention the type or are called in loops: with a promoted Len, the
+// compiler does not find that an index below it is in range.
+type ordered[T Fixed, O byteOrder[T]] struct {
+	base *T // at any address
+	n, w int
+
+	region *owner
 }
 
-// A LittleEndian is like a BigEndian, least significant byte first.
-type LittleEndian[T Integer] struct {
-	little *T // named apart, so that neither order converts to the other
-	n, w   int
-	region *Region
-}
+// A byteOrder is a byte order as a type parameter. Its size is the number of
+// bytes to reverse in a number of type T: all or none. That is a constant where
+// T and the order are known, so of a switch on it one case is compiled.
+type byteOrder[T Fixed] interface{ big[T] | little[T] }
 
-// BigEndianOf makes a view of n big-endian integers of type T, of which the
-// first is at byte off of the region, at any alignment. n may be ToEnd. Errors
-// are as for ViewOf, without ErrAlignment.
-func BigEndianOf[T Integer](r *Region, off, n int) (BigEndian[T], error) {
+type (
+	big[T Fixed]    [1 - hostBig]T
+	little[T Fixed] [hostBig]T
+)
+
+// BigEndianOf makes a view of n big-endian numbers of type T, of which the
+// first is at byte off of the region, at any alignment. n may be [ToEnd]. Errors
+// are as for [ViewOf], without [ErrAlignment].
+func BigEndianOf[T Fixed](r *Region, off, n int) (BigEndian[T], error) {
 	v, err := view[T](r, off, n, 1)
-	return BigEndian[T]{v.base, v.n, v.w, v.region}, err
+	return BigEndian[T]{orderedOf[T, big[T]](v)}, err
 }
 
-// LittleEndianOf makes a view of n little-endian integers of type T, of which
-// the first is at byte off of the region, at any alignment. n may be ToEnd. Errors
-// are as for ViewOf, without ErrAlignment.
-func LittleEndianOf[T Integer](r *Region, off, n int) (LittleEndian[T], error) {
+// LittleEndianOf makes a view of n little-endian numbers of type T, of which
+// the first is at byte off of the region, at any alignment. n may be [ToEnd].
+// Errors are as for [ViewOf], without [ErrAlignment].
+func LittleEndianOf[T Fixed](r *Region, off, n int) (LittleEndian[T], error) {
 	v, err := view[T](r, off, n, 1)
-	return LittleEndian[T]{v.base, v.n, v.w, v.region}, err
+	return LittleEndian[T]{orderedOf[T, little[T]](v)}, err
 }
 
-// Len returns the number of integers, which never changes.
+// orderedOf is v in the order O. The other way, view is v as a View, to compute
+// with, not to access.
+func orderedOf[T Fixed, O byteOrder[T]](v View[T]) ordered[T, O] {
+	return ordered[T, O]{v.base, v.n, v.w, v.region}
+}
+
+func (v ordered[T, O]) view() View[T] { return View[T]{v.base, v.n, v.w, v.region} }
+
+// Len returns the number of elements, which never changes.
 func (v BigEndian[T]) Len() int { return v.n }
 
-// Len returns the number of integers, which never changes.
+// Len returns the number of elements, which never changes.
 func (v LittleEndian[T]) Len() int { return v.n }
 
-// Region returns the region of which v is a view, nil for the zero BigEndian.
-func (v BigEndian[T]) Region() *Region { return v.region }
+// At returns number i.
+func (v BigEndian[T]) At(i int) (x T) {
+	x = v.at(i)
+	runtime.KeepAlive(v.region)
+	return
+}
 
-// Region returns the region of which v is a view, nil for the zero LittleEndian.
-func (v LittleEndian[T]) Region() *Region { return v.region }
+// At returns number i.
+func (v LittleEndian[T]) At(i int) (x T) {
+	x = v.at(i)
+	runtime.KeepAlive(v.region)
+	return
+}
 
-// view is v as a View, to compute with, not to access.
-func (v BigEndian[T]) view() View[T] { return View[T]{v.big, v.n, v.w, v.region} }
+// Set stores x in number i.
+func (v BigEndian[T]) Set(i int, x T) { v.set(i, x) }
 
-// Sub returns the view of the integers from i up to but not including j.
+// Set stores x in number i.
+func (v LittleEndian[T]) Set(i int, x T) { v.set(i, x) }
+
+// Sub returns the view of the numbers from i up to but not including j.
 func (v BigEndian[T]) Sub(i, j int) BigEndian[T] {
-	s := v.view().Sub(i, j)
-	return BigEndian[T]{s.base, s.n, s.w, s.region}
+	return BigEndian[T]{orderedOf[T, big[T]](v.view().Sub(i, j))}
 }
 
-// view is v as a View, to compute with, not to access.
-func (v LittleEndian[T]) view() View[T] { return View[T]{v.little, v.n, v.w, v.region} }
-
-// Sub returns the view of the integers from i up to but not including j.
+// Sub returns the view of the numbers from i up to but not including j.
 func (v LittleEndian[T]) Sub(i, j int) LittleEndian[T] {
-	s := v.view().Sub(i, j)
-	return LittleEndian[T]{s.base, s.n, s.w, s.region}
+	return LittleEndian[T]{orderedOf[T, little[T]](v.view().Sub(i, j))}
 }
 
-// At returns integer i.
-func (v BigEndian[T]) At(i int) T {
+// at is At for a caller that keeps the region alive. It does not do so itself:
+// between the store to x and the load that returns it, KeepAlive would make both
+// go to memory.
+func (v ordered[T, O]) at(i int) (x T) {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
 	}
-	x := load((*T)(unsafe.Add(unsafe.Pointer(v.big), uintptr(i)*unsafe.Sizeof(*v.big))))
-	if !hostIsBig {
-		if unsafe.Sizeof(x) == 4 {
-			x = T(bits.ReverseBytes32(uint32(x)))
-		} else {
-			x = T(bits.ReverseBytes64(uint64(x)) >> (64 - 8*unsafe.Sizeof(x)))
-		}
+	if unalignedAccess { // like load, which would cost too much: see TestInlining
+		x = *(*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x)))
+	} else {
+		x = load((*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))))
 	}
-	runtime.KeepAlive(v.region)
+	switch unsafe.Sizeof(*new(O)) {
+	case 2:
+		if runtime.GOARCH == "amd64" { // a rotation is one instruction; the cost of ReverseBytes16 is its body's
+			*(*uint16)(unsafe.Pointer(&x)) = bits.RotateLeft16(*(*uint16)(unsafe.Pointer(&x)), 8)
+		} else {
+			*(*uint16)(unsafe.Pointer(&x)) = uint16(bits.ReverseBytes32(uint32(*(*uint16)(unsafe.Pointer(&x)))) >> 16)
+		}
+	case 4:
+		*(*uint32)(unsafe.Pointer(&x)) = bits.ReverseBytes32(*(*uint32)(unsafe.Pointer(&x)))
+	case 8:
+		*(*uint64)(unsafe.Pointer(&x)) = bits.ReverseBytes64(*(*uint64)(unsafe.Pointer(&x)))
+	}
 	return x
 }
 
-// At returns integer i.
-func (v LittleEndian[T]) At(i int) T {
-	if uint(i) >= uint(v.n) {
-		panic(indexError{i, v.n})
-	}
-	x := load((*T)(unsafe.Add(unsafe.Pointer(v.little), uintptr(i)*unsafe.Sizeof(*v.little))))
-	if hostIsBig {
-		if unsafe.Sizeof(x) == 4 {
-			x = T(bits.ReverseBytes32(uint32(x)))
-		} else {
-			x = T(bits.ReverseBytes64(uint64(x)) >> (64 - 8*unsafe.Sizeof(x)))
-		}
-	}
-	runtime.KeepAlive(v.region)
-	return x
-}
-
-// Set stores x in integer i.
-func (v BigEndian[T]) Set(i int, x T) {
+// set is Set.
+func (v ordered[T, O]) set(i int, x T) {
 	if uint(i) >= uint(v.n) || v.w == 0 {
 		panic(storeError{i: i, n: v.n, w: v.w})
 	}
-	if !hostIsBig {
-		if unsafe.Sizeof(x) == 4 {
-			x = T(bits.ReverseBytes32(uint32(x)))
+	switch unsafe.Sizeof(*new(O)) { // the same again: a function would cost too much
+	case 2:
+		if runtime.GOARCH == "amd64" {
+			*(*uint16)(unsafe.Pointer(&x)) = bits.RotateLeft16(*(*uint16)(unsafe.Pointer(&x)), 8)
 		} else {
-			x = T(bits.ReverseBytes64(uint64(x)) >> (64 - 8*unsafe.Sizeof(x)))
+			*(*uint16)(unsafe.Pointer(&x)) = uint16(bits.ReverseBytes32(uint32(*(*uint16)(unsafe.Pointer(&x)))) >> 16)
 		}
+	case 4:
+		*(*uint32)(unsafe.Pointer(&x)) = bits.ReverseBytes32(*(*uint32)(unsafe.Pointer(&x)))
+	case 8:
+		*(*uint64)(unsafe.Pointer(&x)) = bits.ReverseBytes64(*(*uint64)(unsafe.Pointer(&x)))
 	}
-	store((*T)(unsafe.Add(unsafe.Pointer(v.big), uintptr(i)*unsafe.Sizeof(x))), x)
+	if unalignedAccess {
+		*(*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))) = x
+	} else {
+		store((*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))), x)
+	}
 	runtime.KeepAlive(v.region)
 }
 
-// Set stores x in integer i.
-func (v LittleEndian[T]) Set(i int, x T) {
-	if uint(i) >= uint(v.n) || v.w == 0 {
-		panic(storeError{i: i, n: v.n, w: v.w})
-	}
-	if hostIsBig {
-		if unsafe.Sizeof(x) == 4 {
-			x = T(bits.ReverseBytes32(uint32(x)))
-		} else {
-			x = T(bits.ReverseBytes64(uint64(x)) >> (64 - 8*unsafe.Sizeof(x)))
-		}
-	}
-	store((*T)(unsafe.Add(unsafe.Pointer(v.little), uintptr(i)*unsafe.Sizeof(x))), x)
-	runtime.KeepAlive(v.region)
-}
+// Offset returns the offset of the first number, in bytes from the region's first.
+func (v ordered[T, O]) Offset() int { return v.view().Offset() }
 
-// All returns an iterator over the indices and integers, in order.
-func (v BigEndian[T]) All() iter.Seq2[int, T] {
+// Region returns the region of which v is a view, nil for the zero value.
+func (v ordered[T, O]) Region() *Region { return v.region.region() }
+
+// All returns an iterator over the indices and numbers, in order. Each number is
+// read when it is its turn.
+func (v ordered[T, O]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := range v.n {
-			if !yield(i, v.At(i)) {
+			x := v.at(i)
+			runtime.KeepAlive(v.region)
+			if !yield(i, x) {
 				return
 			}
 		}
 	}
 }
 
-// All returns an iterator over the indices and integers, in order.
-func (v LittleEndian[T]) All() iter.Seq2[int, T] {
-	return func(yield func(int, T) bool) {
-		for i := range v.n {
-			if !yield(i, v.At(i)) {
-				return
-			}
-		}
-	}
-}
-
-// Values returns an iterator over the integers, in order.
-func (v BigEndian[T]) Values() iter.Seq[T] {
+// Values returns an iterator over the numbers, in order. Each is read when it is
+// its turn.
+func (v ordered[T, O]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for i := range v.n {
-			if !yield(v.At(i)) {
+			x := v.at(i)
+			runtime.KeepAlive(v.region)
+			if !yield(x) {
 				return
 			}
 		}
 	}
 }
 
-// Values returns an iterator over the integers, in order.
-func (v LittleEndian[T]) Values() iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for i := range v.n {
-			if !yield(v.At(i)) {
-				return
-			}
-		}
+// CopyTo copies numbers to dst, as many as fit, and returns how many. Overlap and
+// errors are as for [View.CopyTo].
+func (v ordered[T, O]) CopyTo(dst []T) (int, error) { return v.view().copyTo(dst, v.reversed()) }
+
+// CopyFrom copies src to the numbers, as many as fit, and returns how many. Overlap
+// and errors are as for [View.CopyFrom].
+func (v ordered[T, O]) CopyFrom(src []T) (int, error) { return v.view().copyFrom(src, v.reversed()) }
+
+// reversed reports whether the order is not the machine's.
+func (v ordered[T, O]) reversed() bool { return unsafe.Sizeof(*new(O)) > 0 }
+
+// Fill stores x in every number. Errors are as for [View.Fill].
+func (v ordered[T, O]) Fill(x T) error {
+	if size := int(unsafe.Sizeof(*new(O))); size > 1 {
+		given := x
+		copyReversed(unsafe.Pointer(&x), unsafe.Pointer(&given), size, size)
 	}
+	return v.view().Fill(x)
 }
 
-// CopyTo copies integers to dst, as many as fit, and returns how many. As for
-// copy, the two may overlap.
-func (v BigEndian[T]) CopyTo(dst []T) int {
-	return v.view().move(dst, v.view().all(), howBig)
-}
+// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
+// durable. It returns nil for the zero value.
+func (v ordered[T, O]) Sync() error { return v.view().Sync() }
 
-// CopyTo copies integers to dst, as many as fit, and returns how many. As for
-// copy, the two may overlap.
-func (v LittleEndian[T]) CopyTo(dst []T) int {
-	return v.view().move(dst, v.view().all(), howLittle)
-}
-
-// CopyFrom copies src to the integers, as many as fit, and returns how many. As
-// for copy, the two may overlap.
-func (v BigEndian[T]) CopyFrom(src []T) int {
-	return v.view().move(v.view().all(), src, storing|howBig)
-}
-
-// CopyFrom copies src to the integers, as many as fit, and returns how many. As
-// for copy, the two may overlap.
-func (v LittleEndian[T]) CopyFrom(src []T) int {
-	return v.view().move(v.view().all(), src, storing|howLittle)
-}
-
-const hostIsBig = cpu.IsBigEndian
-
-// How bulk copies move integers of either order.
-var howBig, howLittle = reversing, 0
-
-func init() {
-	if hostIsBig {
-		howBig, howLittle = howLittle, howBig
-	}
-}
+const hostIsBig = hostBig == 1
 
 // copyReversed copies n bytes from src to dst and reverses the bytes of each
 // element of size bytes, 2, 4 or 8. It goes by words of 8 bytes whatever the

@@ -12,21 +12,27 @@ import (
 
 // An order is a view type of the two that this file is about, and what
 // encoding/binary calls it.
-type order[T Integer] struct {
+type order[T Fixed] struct {
 	name   string
 	binary binary.AppendByteOrder
 	view   func(r *Region, off, n int) (orderView[T], error)
 }
 
-type orderView[T Integer] interface {
+type orderView[T Fixed] interface {
 	Len() int
 	At(i int) T
 	Set(i int, x T)
-	CopyTo(dst []T) int
-	CopyFrom(src []T) int
+	CopyTo(dst []T) (int, error)
+	CopyFrom(src []T) (int, error)
+	Fill(x T) error
 }
 
-func orders[T Integer]() []order[T] {
+// raw is the bytes of values, to compare numbers bit by bit.
+func raw[T Fixed](values ...T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), len(values)*int(unsafe.Sizeof(*new(T))))
+}
+
+func orders[T Fixed]() []order[T] {
 	return []order[T]{
 		{"BigEndian", binary.BigEndian, func(r *Region, off, n int) (orderView[T], error) { return BigEndianOf[T](r, off, n) }},
 		{"LittleEndian", binary.LittleEndian, func(r *Region, off, n int) (orderView[T], error) { return LittleEndianOf[T](r, off, n) }},
@@ -34,33 +40,33 @@ func orders[T Integer]() []order[T] {
 }
 
 // encode is what encoding/binary makes of the values.
-func encode[T Integer](o binary.AppendByteOrder, values []T) []byte {
+func encode[T Fixed](o binary.AppendByteOrder, values []T) []byte {
 	var b []byte
 	for _, x := range values {
 		switch unsafe.Sizeof(x) {
 		case 1:
-			b = append(b, byte(x))
+			b = append(b, *(*byte)(unsafe.Pointer(&x)))
 		case 2:
-			b = o.AppendUint16(b, uint16(x))
+			b = o.AppendUint16(b, *(*uint16)(unsafe.Pointer(&x)))
 		case 4:
-			b = o.AppendUint32(b, uint32(x))
+			b = o.AppendUint32(b, *(*uint32)(unsafe.Pointer(&x)))
 		case 8:
-			b = o.AppendUint64(b, uint64(x))
+			b = o.AppendUint64(b, *(*uint64)(unsafe.Pointer(&x)))
 		}
 	}
 	return b
 }
 
-func testOrders[T Integer](t *testing.T) {
+func testOrders[T Fixed](t *testing.T) {
 	const most = 37
 	size := int(unsafe.Sizeof(*new(T)))
 	name := tempFile(t, make([]byte, 2*most*size+64))
 	r := open(t, name, ReadWrite)
 	values := make([]T, most)
 	x := uint64(0x0102030405060708)
-	for i := range values {
+	for i := range raw(values...) {
 		x = x*6364136223846793005 + 1442695040888963407
-		values[i] = T(x >> 1)
+		raw(values...)[i] = byte(x >> 56)
 	}
 	for _, o := range orders[T]() {
 		t.Run(fmt.Sprintf("%s[%T]", o.name, values[0]), func(t *testing.T) {
@@ -80,17 +86,21 @@ func testOrders[T Integer](t *testing.T) {
 						t.Fatalf("offset %d, %d values: Set made\n%x, want\n%x", off, n, r.Bytes(), want)
 					}
 					for i, x := range values[:n] {
-						if got := v.At(i); got != x {
+						if got := v.At(i); !bytes.Equal(raw(got), raw(x)) {
 							t.Fatalf("offset %d: At(%d) = %#x, want %#x", off, i, got, x)
 						}
 					}
 					got := make([]T, n+1)
-					if k := v.CopyTo(got); k != n || !slices.Equal(got[:n], values[:n]) || got[n] != 0 {
+					if k, err := v.CopyTo(got); k != n || err != nil || !bytes.Equal(raw(got[:n]...), raw(values[:n]...)) || got[n] != 0 {
 						t.Fatalf("offset %d: CopyTo = %d, %#x, want %#x", off, k, got, values[:n])
 					}
 					clear(r.Bytes())
-					if k := v.CopyFrom(values); k != n || !bytes.Equal(r.Bytes(), want) {
+					if k, err := v.CopyFrom(values); k != n || err != nil || !bytes.Equal(r.Bytes(), want) {
 						t.Fatalf("offset %d: CopyFrom = %d, made\n%x, want\n%x", off, k, r.Bytes(), want)
+					}
+					copy(want[off:], encode(o.binary, slices.Repeat(values[1:2], n)))
+					if err := v.Fill(values[1]); err != nil || !bytes.Equal(r.Bytes(), want) {
+						t.Fatalf("offset %d: Fill made\n%x, want\n%x", off, r.Bytes(), want)
 					}
 				}
 			}
@@ -108,6 +118,85 @@ func TestByteOrders(t *testing.T) {
 	testOrders[int64](t)
 	testOrders[uint64](t)
 	testOrders[myInt](t)
+	testOrders[float32](t)
+	testOrders[float64](t)
+	testOrders[myFloat](t)
+}
+
+type myFloat float64
+
+// TestNaNsKeepTheirBits stores and loads NaNs in every way: of both signs, quiet
+// and signalling, with payloads. A signalling one must not come back quiet.
+func TestNaNsKeepTheirBits(t *testing.T) {
+	testNaNs(t, float32(0), []uint32{0x7fc00000, 0xffc12345, 0x7f800001, 0xff812345, 0x7fbfffff})
+	testNaNs(t, float64(0), []uint64{0x7ff8000000000000, 0xfff8123456789abc, 0x7ff0000000000001, 0xfff0123456789abc, 0x7ff7ffffffffffff})
+}
+
+func testNaNs[T Fixed, U Integer](t *testing.T, _ T, nans []U) {
+	r := anonymousRegion(t, 4096)
+	values := unsafe.Slice((*T)(unsafe.Pointer(&nans[0])), len(nans))
+	for _, o := range orders[T]() {
+		v, err := o.view(r, 3, len(nans))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := encode(o.binary, values)
+		check := func(how string, got, want []byte) {
+			t.Helper()
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s[%T].%s made %x, want %x", o.name, values[0], how, got, want)
+			}
+		}
+		for i := range values {
+			v.Set(i, values[i])
+		}
+		check("Set", r.Bytes()[3:3+len(want)], want)
+		got := make([]T, len(nans))
+		for i := range got {
+			got[i] = v.At(i)
+		}
+		check("At", raw(got...), raw(values...))
+		clear(got)
+		v.CopyTo(got)
+		check("CopyTo", raw(got...), raw(values...))
+		clear(r.Bytes())
+		v.CopyFrom(got)
+		check("CopyFrom", r.Bytes()[3:3+len(want)], want)
+		for i := range values {
+			v.Fill(values[i])
+			check("Fill", r.Bytes()[3:3+len(want)], encode(o.binary, slices.Repeat(values[i:i+1], len(values))))
+		}
+	}
+}
+
+// TestFloatLoops adds up floats with At in a loop, where the compiler keeps them
+// in registers, and with the iterators.
+func TestFloatLoops(t *testing.T) {
+	r := anonymousRegion(t, 4096)
+	b, _ := BigEndianOf[float32](r, 1, 100)
+	l, _ := LittleEndianOf[float64](r, 1001, 100)
+	var want float64
+	for i := range b.Len() {
+		b.Set(i, float32(i)+0.5)
+		l.Set(i, float64(i)+0.25)
+		want += float64(i)
+	}
+	var at, all, values float64
+	for i := range b.Len() {
+		at += float64(b.At(i)) + l.At(i)
+	}
+	for i, x := range b.All() {
+		all += float64(x) + l.At(i)
+	}
+	for x := range b.Values() {
+		values += float64(x)
+	}
+	for x := range l.Values() {
+		values += x
+	}
+	if want := 2*want + 75; at != want || all != want || values != want {
+		t.Errorf("sums %v, %v, %v, want %v", at, all, values, want)
+	}
 }
 
 func TestByteOrderIterators(t *testing.T) {
@@ -165,10 +254,14 @@ func TestByteOrderMisuse(t *testing.T) {
 	wantPanic(t, ErrRange, func() { l.Sub(0, 21) }, "0:21")
 	rb, _ := BigEndianOf[int32](ro, 3, 20)
 	rl, _ := LittleEndianOf[int32](ro, 3, 20)
-	for _, fn := range []func(){
-		func() { rb.Set(1, 1) }, func() { rl.Set(1, 1) }, func() { rb.CopyFrom([]int32{1}) }, func() { rl.CopyFrom([]int32{1}) },
-	} {
+	for _, fn := range []func(){func() { rb.Set(1, 1) }, func() { rl.Set(1, 1) }} {
 		wantPanic(t, ErrReadOnly, fn, "read-only")
+	}
+	for _, fn := range []func([]int32) (int, error){rb.CopyFrom, rl.CopyFrom} {
+		n, err := fn([]int32{1})
+		if wantErr(t, err, ErrReadOnly, "read-only"); n != 0 {
+			t.Errorf("copied %d elements to a read-only view", n)
+		}
 	}
 	for _, tt := range []struct {
 		off, n int
@@ -209,7 +302,7 @@ func TestReversingCopiesThatOverlap(t *testing.T) {
 
 // fuzzView checks one view of random memory at a random place against
 // encoding/binary on a copy of it.
-func fuzzView[T Integer](t *testing.T, r *Region, model []byte, off, n, i int, x T, o order[T]) {
+func fuzzView[T Fixed](t *testing.T, r *Region, model []byte, off, n, i int, x T, o order[T]) {
 	size := int(unsafe.Sizeof(x))
 	v, err := o.view(r, off, n)
 	fits := off >= 0 && off <= len(model) && (n >= 0 && n <= (len(model)-off)/size || n == ToEnd && (len(model)-off)%size == 0)
@@ -230,7 +323,7 @@ func fuzzView[T Integer](t *testing.T, r *Region, model []byte, off, n, i int, x
 	at := model[off+i*size:]
 	v.Set(i, x)
 	copy(at, encode(o.binary, []T{x}))
-	if got := v.At(i); got != x || !bytes.Equal(r.Bytes(), model) {
+	if got := v.At(i); !bytes.Equal(raw(got), raw(x)) || !bytes.Equal(r.Bytes(), model) {
 		t.Fatalf("%s: set %#x at %d, got %#x", o.name, x, i, got)
 	}
 	all := make([]T, n)
@@ -246,7 +339,7 @@ func fuzzView[T Integer](t *testing.T, r *Region, model []byte, off, n, i int, x
 	}
 }
 
-func fuzzOrders[T Integer](t *testing.T, r *Region, model []byte, off, n, i int, x uint64) {
+func fuzzOrders[T Fixed](t *testing.T, r *Region, model []byte, off, n, i int, x uint64) {
 	for _, o := range orders[T]() {
 		fuzzView(t, r, model, off, n, i, T(x), o)
 	}
@@ -277,7 +370,7 @@ func FuzzViews(f *testing.F) {
 		r := anonymousRegion(t, int64(len(data)))
 		copy(r.Bytes(), data)
 		model := bytes.Clone(data)
-		switch kind % 8 {
+		switch kind % 10 {
 		case 0:
 			fuzzOrders[int8](t, r, model, off, n, i, x)
 		case 1:
@@ -294,6 +387,10 @@ func FuzzViews(f *testing.F) {
 			fuzzOrders[int64](t, r, model, off, n, i, x)
 		case 7:
 			fuzzOrders[uint64](t, r, model, off, n, i, x)
+		case 8:
+			fuzzOrders[float32](t, r, model, off, n, i, x)
+		case 9:
+			fuzzOrders[float64](t, r, model, off, n, i, x)
 		}
 		if off >= 0 && off < len(data) {
 			if err := Put(r, off, uint16(x)); (err == nil) != (off+2 <= len(data)) {
@@ -315,7 +412,7 @@ func TestRandomViews(t *testing.T) {
 	for range 20000 {
 		model := bytes.Clone(r.Bytes())
 		off, n, i, v := next(620)-10, next(80)-2, next(60)-2, x
-		switch next(4) {
+		switch next(5) {
 		case 0:
 			fuzzOrders[int16](t, r, model, off, n, i, v)
 		case 1:
@@ -324,6 +421,8 @@ func TestRandomViews(t *testing.T) {
 			fuzzOrders[int64](t, r, model, off, n, i, v)
 		case 3:
 			fuzzOrders[uint8](t, r, model, off, n, i, v)
+		case 4:
+			fuzzOrders[float64](t, r, model, off, n, i, v)
 		}
 	}
 }

@@ -3,20 +3,21 @@ package mmap
 import (
 	"fmt"
 	"io/fs"
+	"os"
 )
 
-// The kinds of failure that are this package's own. Each is returned wrapped
-// in an error whose text says what was asked for, of which file, and what was
-// there instead; test for them with errors.Is. A system call that fails comes
-// back as an *fs.PathError with the errno inside, and what a platform or a
-// kind of mapping lacks as errors.ErrUnsupported.
+// The kinds of failure that are this package's own. Each is returned wrapped in
+// an error whose text says what was asked for, of which file, and what was there
+// instead. Test for them with [errors.Is]. A system call that fails comes back as
+// an [*fs.PathError] with the system's error inside. What a system, a file system
+// or a driver lacks is [errors.ErrUnsupported].
 var (
 	// ErrClosed means that the region was closed, before the call or during
 	// it. It is fs.ErrClosed.
 	ErrClosed error = &sentinel{"region is closed", fs.ErrClosed}
 
-	// ErrReadOnly means a store through a region that does not allow it, or a
-	// change of the size of a file that the region may only read. It is
+	// ErrReadOnly means a store to a region that does not allow it, or a change
+	// of the size of a file that the region may only read. It is
 	// fs.ErrPermission.
 	ErrReadOnly error = &sentinel{"region is read-only", fs.ErrPermission}
 
@@ -34,8 +35,8 @@ var (
 	// elements.
 	ErrLayout error = &sentinel{"no single layout", nil}
 
-	// ErrTruncated means that the file no longer has the byte: it was cut, by
-	// this process or another, beneath the mapping.
+	// ErrTruncated means that the file no longer has the byte: this process or
+	// another truncated it beneath the mapping.
 	ErrTruncated error = &sentinel{"file was truncated", nil}
 
 	// ErrIO means that the system could not supply or store the page: a device
@@ -51,24 +52,51 @@ type sentinel struct {
 func (s *sentinel) Error() string { return "mmap: " + s.text }
 func (s *sentinel) Unwrap() error { return s.is }
 
-// failure is a sentence about what went wrong; errors.Is finds its kind.
+// A failure is a sentence about what went wrong. errors.Is finds its kind, and
+// its cause if another error led to it.
 type failure struct {
-	text string
-	kind error
+	text  string
+	kind  error
+	cause error
 }
 
-func (f *failure) Error() string { return "mmap: " + f.text }
-func (f *failure) Unwrap() error { return f.kind }
+func (f *failure) Error() string {
+	if f.cause == nil {
+		return "mmap: " + f.text
+	}
+	return "mmap: " + f.text + ": " + f.cause.Error()
+}
+
+func (f *failure) Unwrap() []error {
+	if f.cause == nil {
+		return []error{f.kind}
+	}
+	return []error{f.kind, f.cause}
+}
 
 func failf(kind error, format string, args ...any) error {
-	return &failure{fmt.Sprintf(format, args...), kind}
+	return &failure{text: fmt.Sprintf(format, args...), kind: kind}
 }
 
-// The panics of the typed views. They are composite literals of small structs
+// because makes a failure of what another error led to.
+func because(cause, kind error, format string, args ...any) error {
+	return &failure{fmt.Sprintf(format, args...), kind, cause}
+}
+
+// pathError says of which file a system call failed. Which call it was is in err;
+// an error that is worded already stays as it is.
+func pathError(name string, err error) error {
+	if call, ok := err.(*os.SyscallError); ok {
+		return &fs.PathError{Op: call.Syscall, Path: name, Err: call.Err}
+	}
+	return err
+}
+
+// The panics of the typed views. They are composite literals of small structs,
 // because the inliner charges little for those and much for a call: see
 // TestInlining.
 
-// indexError is the panic of a load, or of taking a pointer or a sub-view.
+// indexError is the panic of a load, or of taking a pointer.
 type indexError struct{ i, n int }
 
 func (e indexError) Error() string {
@@ -76,18 +104,9 @@ func (e indexError) Error() string {
 }
 func (e indexError) Unwrap() error { return ErrRange }
 
-// storeError is the panic of a store. A view of n elements in a read-only
-// region has w == 0.
-type storeError struct {
-	i, n, w int
-
-	// A loop whose only panic is this one has a prologue whose length depends
-	// on the size of this struct. On amd64, where functions begin at multiples
-	// of 32, three words made the shortest such loop straddle a cache line in
-	// every other function, at half the speed; with sixteen it never does.
-	// BenchmarkTyped/op=Set shows it.
-	_ [13]uintptr
-}
+// storeError is the panic of a store. A view of n elements in a read-only region
+// has w == 0.
+type storeError struct{ i, n, w int }
 
 func (e storeError) Error() string {
 	text := fmt.Sprintf("mmap: store to index %d of a view of %d elements: ", e.i, e.n)

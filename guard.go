@@ -2,38 +2,51 @@ package mmap
 
 import (
 	"fmt"
-	"reflect"
 	"runtime"
 	"runtime/debug"
-	"sort"
 	"strings"
-	"sync"
-	"time"
 )
 
-// The idea: the Go runtime can be told, goroutine by goroutine, to turn a
-// memory fault into a panic that carries the address
-// (runtime/debug.SetPanicOnFault). The address leads to a mapping of ours, the
-// mapping to the cause, and the cause is an error. Nothing is done on the way
-// to an access, everything after a fault.
+// The idea: the Go runtime can be told, goroutine by goroutine, to turn a memory
+// fault into a panic that carries the address (runtime/debug.SetPanicOnFault). The
+// address leads to a mapping of ours, the mapping to the cause, and the cause is an
+// error. Nothing is done on the way to an access, everything after a fault.
 
 // Guard runs fn and returns what it returns. If fn accesses memory of a region
-// that cannot be accessed, Guard stops fn there and returns a *FaultError: the
-// region was closed, its file was cut, it is read-only, or the system could not
-// supply or store the page.
+// that cannot be accessed, Guard stops fn there and returns a [*FaultError]: the
+// region was closed, its file was truncated, it is read-only, or the system could
+// not supply or store the page.
+//
+// Without a fault, Guard costs about ten nanoseconds and no allocation. It may be
+// called from any number of goroutines at a time. A variable of fn's surroundings
+// that fn changes lives on the heap, and a tight loop over it is three to eight
+// times slower: use a variable of fn's own, and store it once at the end.
+//
+// # After a fault
 //
 // As after any panic, fn's deferred calls run, and what fn was in the middle of
-// stays half done: a Guard belongs around code that reads or writes memory and
-// holds nothing that others wait for. The deferred calls run before Guard looks
-// for the cause. If they close the region, that is found only if it was
-// ErrTruncated; any other is then ErrClosed.
+// stays half done. So a Guard belongs around code that loads and stores, and holds
+// nothing that others wait for. The deferred calls run before Guard looks for the
+// cause: if they close the region, the cause is ErrClosed.
 //
-// Guard guards the goroutine that calls it, not those that fn starts. Guards
-// nest; the innermost gets the fault. A panic that is no fault in a region passes
-// through with its value and its stack; so does a fault at any other address
-// that is far from nil, which without Guard would have ended the process. Without
-// a fault, Guard costs a few nanoseconds and no allocation. It may be called from
-// any number of goroutines at a time.
+// Guards nest, and the innermost gets the fault. A panic that is no fault in a
+// region passes through with its value and its stack. So does a fault in memory of
+// others, which without Guard would have ended the process.
+//
+// # What Guard cannot reach
+//
+// A fault ends the process, as without Guard, where Go cannot recover from it:
+//
+//   - on other goroutines, such as those that fn starts, or that [iter.Pull] uses;
+//   - in C code;
+//   - where the Go runtime copies under a lock of its own, such as a send of an
+//     element of raw memory to a channel;
+//   - where code recovers by itself, as package fmt does: it takes the fault for a
+//     panic of its own.
+//
+// A system call that is given raw memory does not fault. It returns the system's
+// error for a bad address (EFAULT). What to do instead: copy first, with
+// [Region.ReadAt], [View.CopyTo] or [Get], and hand on the copy.
 func Guard(fn func() error) (err error) {
 	s := scope{fn: fn, epoch: currentEpoch.Load(), old: debug.SetPanicOnFault(true)}
 	defer s.explain(&err)
@@ -44,22 +57,21 @@ func Guard(fn func() error) (err error) {
 
 // A FaultError is an access to mapped memory that could not be made.
 type FaultError struct {
-	// Region is where the access was; nil if it can no longer be reached, as
-	// when only a slice of it was left.
+	// Region is where the access was. It is nil if only raw memory was left of
+	// the region.
 	Region *Region
 
-	// Offset is that of the first byte that could not be accessed, in bytes
-	// from the beginning of the region. If the runtime was copying, comparing,
-	// clearing or searching a whole slice of raw memory, the processor does
-	// not tell where it began: Offset is then where the inaccessible part of
-	// the region begins. (Linux on s390x reports addresses in whole pages, and
-	// Offset is then that of the page.)
-	Offset int64
+	// Offset is that of a byte that could not be accessed, in bytes from the
+	// beginning of the region. For the access of one value it is the first such
+	// byte. (Linux on s390x reports addresses in whole pages, and Offset is then
+	// that of the page.)
+	Offset int
 
 	// Err is ErrClosed, ErrTruncated, ErrReadOnly or ErrIO. The processor does
-	// not tell a load from a store, nor how things were a moment ago. So in a
-	// read-only region of which raw memory is out, a load where the file was
-	// cut, and is whole again, passes for a store: ErrReadOnly.
+	// not tell a load from a store, nor how things were a moment ago. So where
+	// the access would be possible by now, Err is the likeliest cause: what this
+	// process took away last, then a disk that refused a store, then another
+	// process that truncated the file and extended it again.
 	Err error
 
 	name string
@@ -75,15 +87,14 @@ func (e *FaultError) Unwrap() error { return e.Err }
 
 // A fault is an access to byte off of the mapping m that was not possible.
 type fault struct {
-	m    *mapping
-	r    *Region // nil if it is unreachable already
-	off  int
-	bulk bool // the access was one of many, of which off need not be the first
+	m   *mapping
+	o   *owner // nil if it is unreachable already
+	off int
 }
 
 // catch runs fn, and stops it at its first fault in a mapping of ours, which it
 // returns. It is Guard without the question why, and takes no lock that methods
-// hold. The caller keeps the Region of that mapping.
+// hold. The caller keeps the owner of that mapping.
 func catch(fn func() error) (f *fault, err error) {
 	s := scope{fn: fn, old: debug.SetPanicOnFault(true)}
 	defer s.report(&f)
@@ -110,7 +121,7 @@ func (s *scope) leave() {
 func (s *scope) explain(err *error) {
 	if !s.left {
 		if f := s.recovered(recover()); f != nil {
-			*err = f.err(anyAccess)
+			*err = f.explain(either)
 			runtime.KeepAlive(s.epoch) // until here, f.m is not released
 		}
 	}
@@ -122,8 +133,8 @@ func (s *scope) report(f **fault) {
 	}
 }
 
-// recovered returns the fault of which v is the panic value. A v that is none
-// goes on panicking; that of runtime.Goexit is nil.
+// recovered returns the fault of which v is the panic value. A v that is none goes
+// on panicking; that of runtime.Goexit is nil.
 func (s *scope) recovered(v any) *fault {
 	debug.SetPanicOnFault(s.old)
 	if v == nil {
@@ -140,7 +151,6 @@ func (s *scope) recovered(v any) *fault {
 }
 
 // faultOf recognizes the value of a panic that is a fault in a mapping of ours.
-// It is called by a deferred function, while the stack of the panic stands.
 func faultOf(v any) *fault {
 	e, ok := v.(interface {
 		error
@@ -149,208 +159,11 @@ func faultOf(v any) *fault {
 	if !ok {
 		return nil
 	}
-	m := mappings.find(e.Addr())
+	m := registry.find(e.Addr())
 	if m == nil {
 		return nil
 	}
-	return &fault{m: m, r: m.handle.Value(), off: int(e.Addr() - uintptr(m.base)), bulk: inBulkOperation()}
-}
-
-// inBulkOperation reports whether the fault that is being recovered from
-// happened in one of the runtime's loops over memory, or in ours. Those may
-// touch the last word first.
-func inBulkOperation() bool {
-	var pcs [32]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for {
-		frame, more := frames.Next()
-		if frame.Function == "runtime.sigpanic" {
-			break
-		}
-		if !more {
-			return false
-		}
-	}
-	for range 2 { // the function that faulted, and the one that it was inlined into
-		frame, more := frames.Next()
-		name := frame.Function
-		if !more || name == "" {
-			return false
-		}
-		if !strings.Contains(name, ".") {
-			// A body that assembly functions share, such as memeqbody, but not
-			// racecallatomic, which is one atomic operation.
-			return !strings.HasPrefix(name, "race")
-		}
-		for _, prefix := range []string{"runtime.mem", "runtime.cmpstring", "internal/bytealg.", thisPackage + ".copyReversed"} {
-			if strings.HasPrefix(name, prefix) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-var thisPackage = reflect.TypeFor[Region]().PkgPath()
-
-// firstInaccessible returns where the inaccessible bytes that include off
-// begin.
-func (m *mapping) firstInaccessible(off int) int {
-	if m.state.Load() == stateClosed || Mode(m.mode.Load()) == ReadOnly && m.readable(off) {
-		return 0
-	}
-	// Of a page that cannot be supplied or stored, that is its first byte. Of a
-	// file that was cut, that of the first page that is missing, and none after
-	// it is there.
-	page := int(m.page)
-	start := func(i int) int { return max(i*page-int(m.slack), 0) }
-	i := (off + int(m.slack)) / page
-	if i == 0 || m.readable(start(i)-1) {
-		return start(i)
-	}
-	return start(sort.Search(i, func(i int) bool { return !m.readable(start(i)) }))
-}
-
-// readable reports whether byte off can be read.
-func (m *mapping) readable(off int) bool {
-	_, ok := m.touch(off, 1, false)
-	return ok
-}
-
-// An access is what is known of one that faulted: the processor does not tell.
-type access int
-
-const (
-	anyAccess access = iota
-	aLoad
-	aStore
-)
-
-// err finds out where the fault was and why, and makes the error of it.
-func (f *fault) err(a access) *FaultError {
-	f.m.mu.RLock()
-	defer f.m.mu.RUnlock()
-	if f.bulk {
-		f.off = f.m.firstInaccessible(f.off)
-	}
-	// The FaultError keeps the region while its cause is looked for.
-	e := &FaultError{Region: f.r, Offset: int64(f.off), name: f.m.describe()}
-	e.Err = f.m.cause(f.off, a)
-	return e
-}
-
-// cause finds out why byte off could not be accessed. Another process may cut
-// the file and extend it meanwhile, each between two looks. So it looks many
-// times before it blames the system, unless that is slow to fail. The caller
-// holds mu.
-func (m *mapping) cause(off int, a access) error {
-	mayStore := a == aStore || a == anyAccess && (m.storable.Load() || m.raw.Load())
-	start := time.Now()
-	for i := 0; i < 5 || i < 100 && time.Since(start) < 5*time.Millisecond; i++ {
-		mode := Mode(m.mode.Load())
-		switch {
-		case m.state.Load() == stateClosed:
-			if m.beyond(off, m.ended) {
-				return ErrTruncated
-			}
-			return ErrClosed
-		case !m.readable(off):
-			if int64(off) >= m.len.Load() || m.cut(off) {
-				return ErrTruncated
-			}
-			if m.kind != regularFile {
-				return ErrIO
-			}
-		case mode == ReadOnly && mayStore:
-			return ErrReadOnly
-		case mode == ReadOnly || a == aLoad:
-			return m.passingCause(mayStore)
-		default:
-			if _, ok := m.touch(off, 1, true); ok {
-				return m.passingCause(mayStore)
-			}
-			if m.kind != regularFile {
-				return ErrIO
-			}
-		}
-	}
-	return ErrIO
-}
-
-// passingCause is the cause of a fault that would not happen again.
-func (m *mapping) passingCause(mayStore bool) error {
-	switch {
-	case mayStore && m.denied.Load() == deniedByMode && time.Since(m.writable) < time.Second:
-		return ErrReadOnly
-	case m.kind == regularFile || m.denied.Load() != 0:
-		return ErrTruncated
-	}
-	return ErrIO
-}
-
-// cut reports whether the file is too short now for the page of byte off.
-func (m *mapping) cut(off int) bool {
-	if m.kind != regularFile {
-		return false
-	}
-	size, err := m.fileSize()
-	// If the name is gone, a cut is far likelier than a broken disk.
-	return err != nil || m.beyond(off, size-m.config.Offset)
-}
-
-// beyond reports whether the page of byte off begins at or beyond byte end.
-func (m *mapping) beyond(off int, end int64) bool {
-	return int64(off)-int64((uintptr(off)+m.slack)%m.page) >= end
-}
-
-// mappings lists the address space that this package owns, tombstones
-// included. To add and remove costs a few stores; it is searched only when a
-// fault has happened.
-var mappings mappingList
-
-type mappingList struct {
-	mu    sync.Mutex
-	first *mapping
-}
-
-func (l *mappingList) insert(m *mapping) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m.next = l.first
-	if m.next != nil {
-		m.next.prev = m
-	}
-	l.first = m
-}
-
-func (l *mappingList) remove(m *mapping) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m.prev != nil {
-		m.prev.next = m.next
-	} else {
-		l.first = m.next
-	}
-	if m.next != nil {
-		m.next.prev = m.prev
-	}
-	m.prev, m.next = nil, nil
-}
-
-func (l *mappingList) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.first == nil
-}
-
-// find returns the mapping that holds the address, nil if none does.
-func (l *mappingList) find(addr uintptr) *mapping {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for m := l.first; m != nil; m = m.next {
-		if addr-uintptr(m.addr) < m.size {
-			return m
-		}
-	}
-	return nil
+	// A machine that reports pages may report one that begins before the region.
+	off := max(e.Addr(), uintptr(m.base)) - uintptr(m.base)
+	return &fault{m: m, o: m.owner.Value(), off: int(off)}
 }

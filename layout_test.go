@@ -85,8 +85,8 @@ type (
 		Key   K
 		Value V
 	}
-	tree struct{ Nodes [4]node }
-	node struct {
+	tree     struct{ Nodes [4]treeNode }
+	treeNode struct {
 		Left, Right int32
 		Leaf        [2]leaf
 	}
@@ -383,7 +383,7 @@ func TestStructView(t *testing.T) {
 		}
 	}
 	var out [2]mixed
-	if v.CopyTo(out[:]) != 2 || out[1] != want {
+	if n, err := v.CopyTo(out[:]); n != 2 || err != nil || out[1] != want {
 		t.Errorf("copied %+v", out)
 	}
 	_, err = StructViewOf[mixed](r, 20, 1)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -24,9 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// collectUntil runs the garbage collector until done. Its cleanups run on
+// collectTill runs the garbage collector until done. Its cleanups run on
 // goroutines of the runtime, at no promised time.
-func collectUntil(t testing.TB, done func() bool) {
+func collectTill(t testing.TB, done func() bool) {
 	t.Helper()
 	for begin := time.Now(); !done(); runtime.Gosched() {
 		if time.Since(begin) > 20*time.Second {
@@ -43,12 +42,15 @@ func collectAll(t testing.TB) {
 	for range 3 {
 		var done atomic.Bool
 		runtime.AddCleanup(&struct{ *int }{}, func(done *atomic.Bool) { done.Store(true) }, &done)
-		collectUntil(t, done.Load)
+		collectTill(t, done.Load)
 	}
 }
 
+// budgetMappings is how many mappings a quarantine holds.
+var budgetMappings = limits().share(1, budgetShare).mappings
+
 // listed reports whether m has its address space.
-func listed(m *mapping) bool { return mappings.find(uintptr(m.base)) == m }
+func listed(m *mapping) bool { return registry.find(uintptr(m.base)) == m }
 
 // heldIn returns what a quarantine holds, oldest first.
 func heldIn(q *quarantine) (held []*mapping) {
@@ -90,8 +92,8 @@ func countMappings(t testing.TB) int {
 	return bytes.Count(b, []byte("\n"))
 }
 
-// status returns a line of /proc/self/status, in KiB.
-func status(t testing.TB, field string) int {
+// processStatus returns a line of /proc/self/status, in KiB.
+func processStatus(t testing.TB, field string) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -211,7 +213,7 @@ func TestShrinkingTakesBytesAwayForGood(t *testing.T) {
 					}
 					if gone := int(roundUp(uintptr(n), uintptr(page))); gone < size {
 						err := Guard(func() error { sinkInt += int64(v.At(gone)); return nil })
-						wantFault(t, "a view beyond the new end", err, r, r.m.name, gone, ErrTruncated)
+						wantFault(t, "a view beyond the new end", err, r, r.o.mapping.name, gone, ErrTruncated)
 					}
 					if err := r.Resize(int64(8 * page)); err != nil {
 						t.Fatalf("from %d to %d and all bytes: %v", size, n, err)
@@ -231,17 +233,17 @@ func TestShrinkingMemoryGivesItBack(t *testing.T) {
 	const size = 64 << 20
 	r, err := Anonymous(size)
 	need(t, r, err)
-	before := status(t, "VmRSS")
+	before := processStatus(t, "VmRSS")
 	v, err := ViewOf[byte](r, 0, ToEnd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.Fill(1)
-	full := status(t, "VmRSS")
+	full := processStatus(t, "VmRSS")
 	if err := r.Resize(100); err != nil {
 		t.Fatal(err)
 	}
-	after := status(t, "VmRSS")
+	after := processStatus(t, "VmRSS")
 	if full-before < size/1024/2 || full-after < size/1024/2 {
 		t.Errorf("resident: %d KiB, %d when stored to, %d when shrunk", before, full, after)
 	}
@@ -254,7 +256,7 @@ func TestAHugeReservationCostsNothing(t *testing.T) {
 	var reserve int64 = 1 << 40
 	for what, make := range growables {
 		t.Run(what, func(t *testing.T) {
-			rss, tables := status(t, "VmRSS"), status(t, "VmPTE")
+			rss, tables := processStatus(t, "VmRSS"), processStatus(t, "VmPTE")
 			r, _ := make(t, 4096, reserve)
 			if int64(r.Cap()) != reserve {
 				t.Fatalf("Cap is %d", r.Cap())
@@ -269,10 +271,10 @@ func TestAHugeReservationCostsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The page tables alone of 1 TiB would be 2 GiB.
-			if got := status(t, "VmRSS") - rss; got > 4096 {
+			if got := processStatus(t, "VmRSS") - rss; got > 4096 {
 				t.Errorf("1 TiB reserved over 4 KiB costs %d KiB of memory", got)
 			}
-			if got := status(t, "VmPTE") - tables; got > 256 {
+			if got := processStatus(t, "VmPTE") - tables; got > 256 {
 				t.Errorf("1 TiB reserved over 4 KiB costs %d KiB of page tables", got)
 			}
 		})
@@ -378,23 +380,17 @@ func TestRefreshTakesUpWhatAnotherProcessDidToTheSize(t *testing.T) {
 	}
 }
 
-func TestRefreshSaysWhenTheFileIsNotThereAnyMore(t *testing.T) {
+func TestRefreshNeedsNoName(t *testing.T) {
 	name := tempFile(t, quiet(100))
 	r := open(t, name, ReadOnly)
 	w := open(t, name, ReadWrite)
-	if err := os.Remove(name); err != nil {
+	if err := errors.Join(os.Remove(name), os.WriteFile(name, quiet(5), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, r.Refresh(), fs.ErrNotExist, name)
-	if err := os.WriteFile(name, quiet(5), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	wantErr(t, r.Refresh(), fs.ErrNotExist, name)
-	if r.Len() != 100 {
-		t.Errorf("Len is %d", r.Len())
-	}
-	if err := w.Refresh(); err != nil || w.Len() != 100 { // has a descriptor
-		t.Errorf("Refresh of a writable region of a removed file: %v, Len %d", err, w.Len())
+	for _, r := range []*Region{r, w} {
+		if err := r.Refresh(); err != nil || r.Len() != 100 {
+			t.Errorf("Refresh of a region of a removed file: %v, Len %d", err, r.Len())
+		}
 	}
 }
 
@@ -477,7 +473,7 @@ func TestATombstoneStaysAsLongAsItCanBeReached(t *testing.T) {
 		},
 	} {
 		r := open(noCleanup{t}, name, ReadWrite)
-		m, addr := r.m, r.Addr()
+		m, addr := r.o.mapping, r.Addr()
 		kept := keep(r)
 		if got := mapsAt(t, addr); got != "rw-s" {
 			t.Fatalf("the kernel says %q", got)
@@ -496,14 +492,14 @@ func TestATombstoneStaysAsLongAsItCanBeReached(t *testing.T) {
 		}
 		runtime.KeepAlive(kept)
 		kept = nil
-		collectUntil(t, func() bool { return mappings.find(addr) != m && gone(t, m, addr) })
+		collectTill(t, func() bool { return registry.find(addr) != m && gone(t, m, addr) })
 	}
 }
 
 // gone reports whether the address space of m is given back. Something else may
 // have come there since.
 func gone(t testing.TB, m *mapping, addr uintptr) bool {
-	return mapsAt(t, addr) != tombstone || mappings.find(addr) == nil
+	return mapsAt(t, addr) != tombstone || registry.find(addr) == nil
 }
 
 func TestRegionsNeverClosedAreUnmappedUnlessRawMemoryIsOut(t *testing.T) {
@@ -517,10 +513,10 @@ func TestRegionsNeverClosedAreUnmappedUnlessRawMemoryIsOut(t *testing.T) {
 			t.Fatal(x, err)
 		}
 		if i%2 == 0 {
-			plain = append(plain, r.m)
+			plain = append(plain, r.o.mapping)
 			continue
 		}
-		out = append(out, r.m)
+		out = append(out, r.o.mapping)
 		v, err := ViewOf[byte](r, 0, ToEnd)
 		if err != nil {
 			t.Fatal(err)
@@ -532,13 +528,13 @@ func TestRegionsNeverClosedAreUnmappedUnlessRawMemoryIsOut(t *testing.T) {
 			raws = append(raws, v.Slice())
 		case 2:
 			v.Ptr(7)
-			raws = append(raws, v.all())
+			raws = append(raws, v.Slice())
 		}
 	}
-	collectUntil(t, func() bool { return !slices.ContainsFunc(plain, listed) })
+	collectTill(t, func() bool { return !slices.ContainsFunc(plain, listed) })
 	// The others were as unreachable, and the collector has been through them.
-	collectUntil(t, func() bool {
-		return !slices.ContainsFunc(out, func(m *mapping) bool { return m.handle.Value() != nil })
+	collectTill(t, func() bool {
+		return !slices.ContainsFunc(out, func(m *mapping) bool { return m.owner.Value() != nil })
 	})
 	runtime.GC()
 	for i, m := range out {
@@ -564,7 +560,7 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		}
 		r.Bytes()
 		r.Close()
-		return r.m
+		return r.o.mapping
 	}
 	held := func() []*mapping { return heldIn(&rawQuarantine) }
 	var all []*mapping
@@ -573,11 +569,11 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		all = append(all, closeOne())
 		if len(all)%over == 0 {
 			// So that they come into the quarantine in this order.
-			collectUntil(t, func() bool { return len(held()) >= min(len(all), budgetMappings) })
+			collectTill(t, func() bool { return len(held()) >= min(len(all), budgetMappings) })
 		}
 	}
-	collectUntil(t, func() bool {
-		return !slices.ContainsFunc(all, func(m *mapping) bool { return m.handle.Value() != nil })
+	collectTill(t, func() bool {
+		return !slices.ContainsFunc(all, func(m *mapping) bool { return m.owner.Value() != nil })
 	})
 	released := func() (n int) {
 		for _, m := range all {
@@ -588,7 +584,7 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		return n
 	}
 	// What leaves the quarantine is released a moment later.
-	collectUntil(t, func() bool { return released() >= over })
+	collectTill(t, func() bool { return released() >= over })
 	if got := released(); got != over || len(held()) != budgetMappings {
 		t.Errorf("%d were released and %d are held, want %d and %d", got, len(held()), over, budgetMappings)
 	}
@@ -603,26 +599,26 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 	}
 
 	// The budget of bytes: two that are larger than it together.
-	size := int64(budgetBytes)/2 + 1<<20
+	size := int64(limits().share(1, budgetShare).bytes)/2 + 1<<20
 	var large [2]*mapping
 	for i := range large {
 		r, err := Config{Reserve: size}.Anonymous(1)
 		if err != nil {
 			t.Skipf("cannot reserve %d bytes: %v", size, err)
 		}
-		r.Bytes()
+		r.Reserved()
 		r.Close()
-		large[i] = r.m
+		large[i] = r.o.mapping
 		r = nil
-		collectUntil(t, func() bool { return slices.Contains(held(), large[i]) })
+		collectTill(t, func() bool { return slices.Contains(held(), large[i]) })
 	}
-	collectUntil(t, func() bool { return !listed(large[0]) && released() == len(all) })
+	collectTill(t, func() bool { return !listed(large[0]) && released() == len(all) })
 	if h := held(); len(h) != 1 || h[0] != large[1] || !listed(large[1]) {
 		t.Errorf("%d are held, of which the newest alone is within the budget", len(h))
 	}
 	rawQuarantine.mu.Lock()
-	if got := rawQuarantine.bytes; got != large[1].size {
-		t.Errorf("the quarantine counts %d bytes and has %d", got, large[1].size)
+	if got := rawQuarantine.bytes; got != large[1].space.size {
+		t.Errorf("the quarantine counts %d bytes and has %d", got, large[1].space.size)
 	}
 	rawQuarantine.mu.Unlock()
 })
@@ -679,10 +675,10 @@ var childMillion = registerChild("opens and closes", func(t testing.TB, args []s
 	}
 	tenths = append(tenths, processorTime())
 	begin, end := tenths[1]-tenths[0], tenths[10]-tenths[9]
-	collectUntil(t, func() bool {
+	collectTill(t, func() bool {
 		tombstones.mu.Lock()
 		defer tombstones.mu.Unlock()
-		return tombstones.mappings <= 1
+		return tombstones.now.mappings <= 1
 	})
 	left := countMappings(t) - mappingsBefore
 	fmt.Printf("%d opens and closes: at most %d mappings at a time, %d left; the first tenth took %v, the last %v", n, peak, left, begin, end)
@@ -720,7 +716,7 @@ var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []str
 	left := func() int {
 		tombstones.mu.Lock()
 		defer tombstones.mu.Unlock()
-		return tombstones.mappings
+		return tombstones.now.mappings
 	}
 	for begin := time.Now(); left() > 3*budgetMappings; runtime.Gosched() {
 		if time.Since(begin) > 5*time.Second {
@@ -742,7 +738,7 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				m = r.m
+				m = r.o.mapping
 				if closes {
 					defer r.Close()
 				}
@@ -757,11 +753,15 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 				return nil
 			})
 			var fault *FaultError
-			if !errors.As(err, &fault) || fault.Offset != 17 || !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), name) {
-				t.Errorf("error is %v, want a fault at offset 17 of %s with ErrTruncated", err, name)
+			want := ErrTruncated
+			if closes {
+				want = ErrClosed // by the time that it is explained
+			}
+			if !errors.As(err, &fault) || fault.Offset != 17 || !errors.Is(err, want) || !strings.Contains(err.Error(), name) {
+				t.Errorf("error is %v, want a fault at offset 17 of %s with %v", err, name, want)
 			}
 			fault, err = nil, nil // they hold the region
-			collectUntil(t, func() bool { return !listed(m) })
+			collectTill(t, func() bool { return !listed(m) })
 		})
 	}
 }
@@ -773,7 +773,7 @@ var childLongGuard = registerChild("a long guard", func(t testing.TB, args []str
 	name := tempFile(t, quiet(100))
 	held := func() int { return len(heldIn(&guardQuarantine)) }
 	Guard(func() error {
-		for i := range guardQuarantine.maxMappings + 2*budgetMappings {
+		for i := range 3 * budgetMappings {
 			r, err := Open(name, ReadOnly)
 			if err != nil {
 				t.Fatalf("number %d: %v", i, err)
@@ -785,13 +785,13 @@ var childLongGuard = registerChild("a long guard", func(t testing.TB, args []str
 				runtime.GC()
 			}
 		}
-		collectUntil(t, func() bool { return held() == guardQuarantine.maxMappings })
-		if n := countMappings(t); n > guardQuarantine.maxMappings+budgetMappings {
+		collectTill(t, func() bool { return held() == budgetMappings })
+		if n := countMappings(t); n > 2*budgetMappings {
 			t.Errorf("%d mappings", n)
 		}
 		return nil
 	})
-	collectUntil(t, func() bool { return held() == 0 })
+	collectTill(t, func() bool { return held() == 0 })
 	if n := countMappings(t); n > budgetMappings {
 		t.Errorf("%d mappings after it", n)
 	}
@@ -809,10 +809,10 @@ func TestACopyOfARegionKeepsIt(t *testing.T) {
 	if n, err := s.ReadAt(got, 0); n != 9000 || err != nil || !bytes.Equal(got, pattern(9000)) {
 		t.Errorf("ReadAt of the copy: %d, %v", n, err)
 	}
-	m := s.m
+	m := s.o.mapping
 	runtime.KeepAlive(s)
 	s = nil
-	collectUntil(t, func() bool { return !listed(m) })
+	collectTill(t, func() bool { return !listed(m) })
 }
 
 func TestAddressSpaceOfDroppedRegionsIsFoundAgain(t *testing.T) { runChild(t, childDropped) }
@@ -829,9 +829,9 @@ var childDropped = registerChild("dropped reservations", func(t testing.TB, args
 
 	// What waits for Guards to be over is found, too.
 	r, err := Open(name, ReadOnly)
-	m := need(noCleanup{t}, r, err).m
+	m := need(noCleanup{t}, r, err).o.mapping
 	r = nil
-	if err := retryAfterCollection(func() error {
+	if err := withSpace(1, func() error {
 		if listed(m) {
 			return unix.ENOMEM
 		}

@@ -1,141 +1,176 @@
+//go:build linux && !mmap_posix
+
 package mmap
 
 import (
 	"errors"
-	"math"
+	"math/bits"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// What Linux has beyond POSIX.
+// What Linux has beyond POSIX, or does otherwise.
 
 // mapExactly makes mmap(2) take the address or fail.
 const mapExactly = unix.MAP_FIXED_NOREPLACE
 
-// maxSpace bounds the bytes of one mapping, so that sums with offsets and page
-// sizes cannot overflow; the system may allow less.
-//
-// On 64-bit machines that is 2^47 bytes: no more is handed out without asking
-// for a high address, which only some have.
-const maxSpace = math.MaxInt>>(16*is64) - 1<<21 + 1
+const mapNoReserve = 0 // what has no access is charged to nobody
 
-// checkFlags refuses flags that contradict the rest: they would take addresses
-// by force, or share what Mode says is private.
-func (c Config) checkFlags(name string, k kind) error {
-	sharing := c.Flags & unix.MAP_TYPE
+// msync(2) with MS_SYNC makes durable by itself, size included: it is
+// fdatasync(2) of the file that was mapped, closed or not.
+const syncsWithoutFile = true
+
+// refusesFlags finds flags that contradict the rest: they would take addresses by
+// force, share what is to be private, or do nothing.
+func refusesFlags(h handle, q *request) string {
+	sharing := q.flags & unix.MAP_TYPE
 	private, shared := sharing == unix.MAP_PRIVATE, sharing == unix.MAP_SHARED || sharing == unix.MAP_SHARED_VALIDATE
+	has := func(flags int) bool { return q.flags&flags != 0 }
 	switch {
-	case c.Flags&(unix.MAP_FIXED|unix.MAP_FIXED_NOREPLACE) != 0:
-		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_FIXED or MAP_FIXED_NOREPLACE: use Addr", name, c.Flags)
-	case k == anonymous:
-	case c.Flags&unix.MAP_ANONYMOUS != 0:
-		return failf(errors.ErrUnsupported, "map %s: Flags %#x has MAP_ANONYMOUS: use Anonymous", name, c.Flags)
-	case c.Mode == ReadWrite && private, c.Mode == CopyOnWrite && shared:
-		return failf(errors.ErrUnsupported, "map %s: Flags %#x contradicts Mode %v", name, c.Flags, c.Mode)
+	case has(unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE):
+		return "has MAP_FIXED or MAP_FIXED_NOREPLACE: use Addr"
+	case has(unix.MAP_HUGETLB):
+		return "has MAP_HUGETLB: use HugePages"
+	case has(unix.MAP_GROWSDOWN):
+		return "has MAP_GROWSDOWN, and a region grows upwards: use Reserve"
+	case has(unix.MAP_SYNC) && (h == noFile || q.private || sharing != 0 && sharing != unix.MAP_SHARED_VALIDATE):
+		return "has MAP_SYNC, which means nothing but with a shared mapping of a file: leave out MAP_SHARED and MAP_PRIVATE"
+	case h == noFile:
+		return ""
+	case has(unix.MAP_ANONYMOUS):
+		return "has MAP_ANONYMOUS: use Anonymous"
+	case !q.private && q.rights.store && private:
+		return "has MAP_PRIVATE: use Mode CopyOnWrite"
+	case q.private && shared:
+		return "has MAP_SHARED: use Mode ReadWrite"
 	}
-	return nil
+	return ""
 }
 
-// checkAccess says what mmap(2) would of a file that is not open for what mode
-// needs: an empty file is not mapped.
-func (h handle) checkAccess(mode Mode) error {
-	flags, err := unix.FcntlInt(uintptr(h), unix.F_GETFL, 0)
-	if err != nil {
-		return err
-	}
-	access := flags & unix.O_ACCMODE
-	if access == unix.O_WRONLY || access == unix.O_RDONLY && mode == ReadWrite {
-		return unix.EACCES
-	}
-	return nil
+// privateBy reports whether flags make a mapping private, or if they say nothing,
+// what was meant otherwise.
+func privateBy(flags int, otherwise bool) bool {
+	return otherwise || flags&unix.MAP_TYPE == unix.MAP_PRIVATE
 }
 
-// mapFlags returns the flags of mmap(2) for the mapping. partly says that
-// there is address space beyond what is asked for now.
-func (m *mapping) mapFlags(partly bool) int {
-	flags := m.config.Flags
+func (q *request) mapFlags(memory bool) int {
+	flags := q.flags
 	switch {
 	case flags&unix.MAP_TYPE != 0:
 		// The caller's choice, such as shared anonymous memory.
-	case m.private():
+	case q.private:
 		flags |= unix.MAP_PRIVATE
 	case flags != 0:
 		flags |= unix.MAP_SHARED_VALIDATE // refuses flags it does not know; MAP_SYNC needs it
 	default:
 		flags |= unix.MAP_SHARED
 	}
-	if m.kind == anonymous {
+	if memory {
 		flags |= unix.MAP_ANONYMOUS
 	}
-	switch m.config.HugePages {
-	case HugePages2M:
-		flags |= unix.MAP_HUGETLB | 21<<unix.MAP_HUGE_SHIFT
-	case HugePages1G:
-		flags |= unix.MAP_HUGETLB | 30<<unix.MAP_HUGE_SHIFT
+	if q.pool > 0 {
+		flags |= unix.MAP_HUGETLB | bits.TrailingZeros(uint(q.pool))<<unix.MAP_HUGE_SHIFT
 	}
-	if partly && m.page > uintptr(os.Getpagesize()) {
+	if q.spare && q.page > uintptr(os.Getpagesize()) {
 		flags |= unix.MAP_NORESERVE // set no huge pages aside for what may never be used
 	}
 	return flags
 }
 
-// filePageSize returns the size of the pages that back a mapping of f: those of
-// hugetlbfs are huge, and it calls them blocks.
-func filePageSize(f *os.File) (int64, error) {
-	page := int64(os.Getpagesize())
-	var st unix.Statfs_t
-	err := control(f, func(h handle) error {
-		return retry(func() error { return unix.Fstatfs(int(h), &st) })
+// status is fstat(2), and fstatfs(2) where that can make a difference: on the file
+// systems that are no disk's, which have 0 for a major device number.
+func (h handle) status() (status, error) {
+	st, err := h.stat()
+	s := statusOf(&st)
+	if err != nil || s.kind != regular || unix.Major(st.Dev) != 0 {
+		return s, err
+	}
+	var fs unix.Statfs_t
+	if call("fstatfs", func() error { return unix.Fstatfs(int(h), &fs) }) != nil {
+		s.lingers = true // then it is a file like others, or FUSE's
+		return s, nil
+	}
+	switch uint32(fs.Type) {
+	case unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC:
+		s.lingers = true
+	case unix.HUGETLBFS_MAGIC:
+		s.page = uintptr(fs.Bsize) // it calls its huge pages blocks
+	case unix.PROC_SUPER_MAGIC:
+		s.kind, s.what = device, "a file of procfs, which can only be read"
+	case unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC:
+		s.kind, s.what = device, "a file of the kernel's own"
+	}
+	return s, nil
+}
+
+// allocate is fallocate(2). It starts anew when a signal interrupts it, so where
+// signals keep coming it gets nowhere: then it counts as what the file system
+// cannot do.
+func (h handle) allocate(off, n int64) error {
+	err := call("fallocate", func() error { return unix.Fallocate(int(h), 0, off, n) })
+	for _, cannot := range []error{unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EINTR} {
+		if errors.Is(err, cannot) {
+			return errors.ErrUnsupported
+		}
+	}
+	return err
+}
+
+func (h handle) sync() error { return call("fsync", func() error { return unix.Fsync(int(h)) }) }
+
+func (h handle) syncFileSystem() error {
+	return call("syncfs", func() error { return unix.Syncfs(int(h)) })
+}
+
+// sync is msync(2). EINVAL is the answer for what cannot be synced because nothing
+// has to be, such as the memory of devices.
+func (s *space) sync(from, to uintptr) error {
+	err := call("msync", func() error { return unix.Msync(s.from(from, to), unix.MS_SYNC) })
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
+// startSync is sync_file_range(2): msync(2) with MS_ASYNC does nothing on Linux.
+func (s *space) startSync(from, to uintptr, h handle, off int64) error {
+	return call("sync_file_range", func() error {
+		return unix.SyncFileRange(int(h), off, int64(to-from), unix.SYNC_FILE_RANGE_WRITE)
 	})
-	if err != nil {
-		return 0, &os.PathError{Op: "fstatfs", Path: f.Name(), Err: err}
-	}
-	if uint32(st.Type) == unix.HUGETLBFS_MAGIC {
-		page = int64(st.Bsize)
-	}
-	return page, nil
 }
 
-// adviseHuge is madvise(2) with MADV_HUGEPAGE.
-func adviseHuge(m *mapping) error {
-	if err := unix.Madvise(m.pages(0, m.cap), unix.MADV_HUGEPAGE); err != nil {
-		return m.pathError("madvise", err)
-	}
-	return nil
-}
-
-// populatePages is madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE,
-// which unlike MAP_POPULATE report what they could not do. They are
-// errors.ErrUnsupported before Linux 5.14, and for the memory of devices.
-func populatePages(b []byte, store bool) error {
+// populate is madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE, since
+// Linux 5.14. Unlike MAP_POPULATE they report what they could not do.
+func (s *space) populate(from, to uintptr, store bool) error {
 	advice := unix.MADV_POPULATE_READ
 	if store {
 		advice = unix.MADV_POPULATE_WRITE
 	}
-	err := retry(func() error { return unix.Madvise(b, advice) })
-	if err == unix.EINVAL {
-		return errors.ErrUnsupported
+	err := s.madvise(from, to, advice)
+	for _, cannot := range []error{unix.EINVAL, unix.ENOSYS, unix.EPERM} {
+		if errors.Is(err, cannot) {
+			return errors.ErrUnsupported
+		}
 	}
 	return err
 }
 
-// allocate is fallocate(2): it gives the file disk blocks for n bytes at off,
-// extending it if need be, or returns errors.ErrUnsupported where the file
-// system cannot.
-func (h handle) allocate(off, n int64) error {
-	err := retry(func() error { return unix.Fallocate(int(h), 0, off, n) })
-	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
-		return errors.ErrUnsupported
+func (s *space) hugeHint() { s.madvise(0, s.size, unix.MADV_HUGEPAGE) }
+
+func (s *space) dump(from, to uintptr, on bool) {
+	advice := unix.MADV_DONTDUMP
+	if on {
+		advice = unix.MADV_DODUMP
 	}
-	return err
+	if from < to {
+		s.madvise(from, to, advice)
+	}
 }
 
-func (h handle) syncFileSystem() error {
-	return retry(func() error { return unix.Syncfs(int(h)) })
-}
+// giveBack gives the memory of private pages back, and lets go of those of a file.
+func (s *space) giveBack() { s.madvise(0, s.size, unix.MADV_DONTNEED) }
 
-// startWriteback is sync_file_range(2) with SYNC_FILE_RANGE_WRITE.
-func (h handle) startWriteback(off, n int64) error {
-	return retry(func() error { return unix.SyncFileRange(int(h), off, n, unix.SYNC_FILE_RANGE_WRITE) })
+func (s *space) madvise(from, to uintptr, advice int) error {
+	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })
 }

@@ -112,9 +112,9 @@ func TestFlagsMustNotContradictTheMode(t *testing.T) {
 		flags int
 		word  string
 	}{
-		{ReadWrite, unix.MAP_PRIVATE, "contradicts"},
-		{CopyOnWrite, unix.MAP_SHARED, "contradicts"},
-		{CopyOnWrite, unix.MAP_SHARED_VALIDATE, "contradicts"},
+		{ReadWrite, unix.MAP_PRIVATE, "use Mode"},
+		{CopyOnWrite, unix.MAP_SHARED, "use Mode"},
+		{CopyOnWrite, unix.MAP_SHARED_VALIDATE, "use Mode"},
 		{CopyOnWrite, unix.MAP_ANONYMOUS, "use Anonymous"},
 		{ReadOnly, unix.MAP_ANONYMOUS, "use Anonymous"},
 	} {
@@ -376,7 +376,7 @@ func TestPipesAndSocketsAreTheSystemsErrors(t *testing.T) {
 func TestDescriptorsAreClosedOnExec(t *testing.T) {
 	name := tempFile(t, []byte("hello"))
 	r := open(t, name, ReadWrite)
-	flags, err := unix.FcntlInt(uintptr(r.m.file.handle), unix.F_GETFD, 0)
+	flags, err := unix.FcntlInt(uintptr(r.o.file.owned), unix.F_GETFD, 0)
 	if err != nil || flags&unix.FD_CLOEXEC == 0 {
 		t.Errorf("flags are %#x, %v", flags, err)
 	}
@@ -421,7 +421,7 @@ func TestGrowthWhereTheFileSystemHasNoFallocate(t *testing.T) {
 	name := filepath.Join(dir, "f")
 	r, err := Config{Reserve: 1 << 20}.Create(name, 10000)
 	need(t, r, err)
-	if err := r.m.file.allocate(0, 1); !errors.Is(err, errors.ErrUnsupported) {
+	if err := r.o.file.owned.allocate(0, 1); !errors.Is(err, errors.ErrUnsupported) {
 		t.Skipf("this ramfs has fallocate: %v", err)
 	}
 	if v, _ := vmaAt(t, r.Addr()); v.rss < 8 {

@@ -200,7 +200,7 @@ func TestRangesOutsideTheFileAreRefused(t *testing.T) {
 			}
 			tt.c.Mode = ReadWrite
 			// Nothing that check refuses gets as far as the file's name.
-			if tt.c.check(name, regularFile) != nil {
+			if tt.c.check("map", name, regular) != nil {
 				_, err = tt.c.Open(filepath.Join(name, "no such file"))
 				wantErr(t, err, ErrRange)
 			}

@@ -1,252 +1,396 @@
-//go:build linux
+//go:build unix
 
 package mmap
 
 import (
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
-	"syscall"
+	"path/filepath"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// What POSIX says of mapping, for systems that follow it. The functions below
-// that take pages want them whole, as mapping.pages returns them.
+// The seam as POSIX has it. What a system does better stands in its own file.
 
-// openFlags keeps Open from waiting for the other end of a pipe, and from
-// making a terminal the process's own.
-const openFlags = unix.O_NONBLOCK | unix.O_NOCTTY
+// A space needs nothing beside its address.
+type system struct{}
 
-// fileID is what stays the same of a file as long as it is open: device and
-// inode.
-type fileID struct{ dev, ino uint64 }
+const growsWithFile = true
 
-func identify(fi os.FileInfo) fileID {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fileID{}
-	}
-	return fileID{uint64(st.Dev), uint64(st.Ino)}
-}
-
-func isBadAddress(err error) bool { return errors.Is(err, unix.EFAULT) }
-func isNoMemory(err error) bool   { return errors.Is(err, unix.ENOMEM) }
-
-// A handle is a descriptor. Its methods return the bare errno.
+// A handle is a file descriptor.
 type handle int
 
-// control calls fn with f's descriptor, which stays open meanwhile.
+const noFile handle = -1
+
+// Interrupted calls are made again, so many times.
+const maxTries = 100
+
+// call makes a system call, again if a signal interrupted it, and says in the
+// error which call it was.
+func call(name string, fn func() error) error {
+	err := intercepted(name, fn)
+	for try := 1; err == unix.EINTR && try < maxTries; try++ {
+		err = intercepted(name, fn)
+	}
+	return os.NewSyscallError(name, err)
+}
+
+// openFlags keep an open from waiting for the other end of a pipe, and from
+// making a terminal the process's own.
+const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+func openFile(name string, store bool) (handle, error) {
+	flags := unix.O_RDONLY
+	if store {
+		flags = unix.O_RDWR
+	}
+	return openAt(unix.AT_FDCWD, name, flags, 0)
+}
+
+// openAt is openat(2). A file under a lease of fcntl(2) does not open without
+// waiting: then it waits.
+func openAt(dir int, name string, flags int, perm uint32) (handle, error) {
+	var fd int
+	open := func(flags int) error {
+		return call("open", func() (err error) {
+			fd, err = unix.Openat(dir, name, flags, perm)
+			return err
+		})
+	}
+	err := open(flags | openFlags)
+	if errors.Is(err, unix.EAGAIN) {
+		err = open(flags | openFlags&^unix.O_NONBLOCK)
+	}
+	if err != nil {
+		return noFile, ofDescriptors(err)
+	}
+	return handle(fd), nil
+}
+
+// createFile finds the directory in which the file will have its name, symbolic
+// links followed, opens it, and opens or makes the file there.
+func createFile(name string, perm fs.FileMode) (c created, err error) {
+	name = followed(name)
+	dir, base := filepath.Split(name)
+	if dir == "" {
+		dir = "."
+	}
+	d := &directory{h: noFile, name: base}
+	d.h, err = openAt(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil { // it may be one that can be entered, not read
+		d.h, d.name = unix.AT_FDCWD, name
+	}
+	const flags = unix.O_RDWR | unix.O_NOFOLLOW
+	for range maxTries { // while others make the file and remove it
+		c.made = false
+		c.h, err = openAt(int(d.h), d.name, flags, 0)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		c.made = true
+		c.h, err = openAt(int(d.h), d.name, flags|unix.O_CREAT|unix.O_EXCL, permissions(perm))
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	if err != nil {
+		d.close()
+		return created{}, err
+	}
+	c.dir = d
+	return c, nil
+}
+
+// followed returns the name that the symbolic link of this name leads to, which
+// need not be there.
+func followed(name string) string {
+	for range 40 { // as many as Linux follows
+		to, err := os.Readlink(name)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(name), to)
+		}
+		name = to
+	}
+	return name
+}
+
+func permissions(perm fs.FileMode) uint32 {
+	bits := uint32(perm.Perm())
+	for from, to := range map[fs.FileMode]uint32{fs.ModeSetuid: unix.S_ISUID, fs.ModeSetgid: unix.S_ISGID, fs.ModeSticky: unix.S_ISVTX} {
+		if perm&from != 0 {
+			bits |= to
+		}
+	}
+	return bits
+}
+
+// A directory is where a file has its name.
+type directory struct {
+	h    handle // AT_FDCWD if it cannot be read
+	name string // the file's, in it
+}
+
+// sync makes the file's name durable.
+func (d *directory) sync(h handle) error {
+	if d.h == unix.AT_FDCWD {
+		return h.syncFileSystem()
+	}
+	err := call("fsync", func() error { return unix.Fsync(int(d.h)) })
+	if errors.Is(err, unix.EINVAL) { // a file system that keeps names durable by itself, or not at all
+		return nil
+	}
+	return err
+}
+
+// remove removes the file's name, unless it is another file's by now.
+func (d *directory) remove(h handle) {
+	var now, ours unix.Stat_t
+	if unix.Fstatat(int(d.h), d.name, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(h), &ours) == nil &&
+		now.Dev == ours.Dev && now.Ino == ours.Ino {
+		unix.Unlinkat(int(d.h), d.name, 0)
+	}
+}
+
+func (d *directory) close() { d.h.close() }
+
 func control(f *os.File, fn func(h handle) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var callErr error
-	if err := c.Control(func(fd uintptr) { callErr = fn(handle(fd)) }); err != nil {
-		return err
-	}
-	return callErr
-}
-
-// retry calls fn until no signal interrupts it.
-func retry(fn func() error) error {
-	for {
-		if err := fn(); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-// duplicate returns a second descriptor of f, closed on exec.
-func duplicate(f *os.File) (dup handle, err error) {
-	err = control(f, func(h handle) error {
-		fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)
-		dup = handle(fd)
-		return err
+	called := false
+	controlErr := c.Control(func(fd uintptr) {
+		called = true
+		err = fn(handle(fd))
 	})
-	if err != nil {
-		return 0, &os.PathError{Op: "fcntl", Path: f.Name(), Err: err}
+	if !called && controlErr != nil { // f is closed; the error says so in other words
+		return os.ErrClosed
 	}
-	return dup, nil
+	return err
+}
+
+func (h handle) stat() (st unix.Stat_t, err error) {
+	err = call("fstat", func() error { return unix.Fstat(int(h), &st) })
+	return st, err
+}
+
+// statusOf is what fstat(2) tells.
+func statusOf(st *unix.Stat_t) status {
+	s := status{
+		id:       fileID{device: uint64(st.Dev), number: uint64(st.Ino)},
+		size:     int64(st.Size),
+		page:     uintptr(os.Getpagesize()),
+		nameless: st.Nlink == 0,
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.kind = regular
+	case unix.S_IFBLK:
+		s.kind, s.what = block, "a block device"
+	case unix.S_IFDIR:
+		s.kind, s.what, s.asks = other, "a directory", true
+	case unix.S_IFIFO:
+		s.kind, s.what, s.asks = other, "a pipe", true
+	case unix.S_IFSOCK:
+		s.kind, s.what, s.asks = device, "a socket", true
+	case unix.S_IFCHR:
+		s.kind, s.what = device, "a device"
+	default:
+		s.kind, s.what = device, "a file without a type"
+	}
+	return s
 }
 
 func (h handle) size() (int64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(h), &st); err != nil {
-		return 0, err
+	st, err := h.stat()
+	return int64(st.Size), err
+}
+
+// permits says what mmap(2) would: an empty file is not mapped, and must not
+// seem to be more than it is.
+func (h handle) permits(r rights) error {
+	var flags int
+	err := call("fcntl", func() (err error) {
+		flags, err = unix.FcntlInt(uintptr(h), unix.F_GETFL, 0)
+		return err
+	})
+	access := flags & unix.O_ACCMODE
+	if err == nil && (access == unix.O_WRONLY || access == unix.O_RDONLY && r.store) {
+		err = os.NewSyscallError("mmap", unix.EACCES)
 	}
-	return st.Size, nil
+	return err
 }
 
 func (h handle) truncate(n int64) error {
-	return retry(func() error { return unix.Ftruncate(int(h), n) })
+	return call("ftruncate", func() error { return unix.Ftruncate(int(h), n) })
 }
 
-func (h handle) sync() error { return retry(func() error { return unix.Fsync(int(h)) }) }
-
-func (h handle) close() error { return unix.Close(int(h)) }
-
-// syncDirectory makes the names in the directory durable.
-func syncDirectory(d *os.File) error {
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: the file system cannot
+func (h handle) readAt(p []byte, off int64) (n int, err error) {
+	err = call("pread", func() error {
+		n, err = unix.Pread(int(h), p, off)
 		return err
-	}
-	return nil
+	})
+	return n, err
 }
 
-func protection(mode Mode, exec bool) int {
+func (h handle) close() error {
+	if h < 0 {
+		return nil
+	}
+	err := intercepted("close", func() error { return unix.Close(int(h)) })
+	if err == unix.EINTR { // closed all the same; a second try could hit another's descriptor
+		err = nil
+	}
+	return os.NewSyscallError("close", err)
+}
+
+func protection(r rights) int {
 	prot := unix.PROT_READ
-	if mode != ReadOnly {
+	if r.store {
 		prot |= unix.PROT_WRITE
 	}
-	if exec {
+	if r.execute {
 		prot |= unix.PROT_EXEC
 	}
 	return prot
 }
 
-// mapPages reserves the mapping's address space and maps f there, or memory if
-// f is nil. The first length bytes of the region are accessible afterwards; so
-// may be what a shared file grows into.
-func (m *mapping) mapPages(f *os.File, length int64) error {
-	prot := protection(m.config.Mode, m.config.Exec)
-	flags := m.mapFlags(length < int64(m.cap))
-	partly := m.private() && length < int64(m.cap)
-	if partly {
+func mapSpace(h handle, q *request) (space, error) {
+	prot, flags := protection(q.rights), q.mapFlags(h == noFile)
+	if q.hidden {
 		prot = unix.PROT_NONE
 	}
-	call := func(h handle) error {
-		return retryAfterCollection(func() (err error) {
-			m.addr, err = m.mmap(prot, flags, h)
-			return err
-		})
-	}
-	var err error
-	if f == nil {
-		err = call(-1)
-	} else {
-		err = control(f, call)
-	}
-	if err != nil {
-		return m.pathError("mmap", err)
-	}
-	m.base = unsafe.Add(m.addr, m.slack)
-	if !partly {
-		m.reach = m.size
-		return nil
-	}
-	if err := m.commit(length); err != nil {
-		m.unmap()
-		return err
-	}
-	return nil
-}
-
-// private reports whether the pages belong to this mapping only, and so count
-// against the system's memory when they are writable.
-func (m *mapping) private() bool {
-	return m.kind == anonymous || m.config.Mode == CopyOnWrite || m.config.Flags&unix.MAP_TYPE == unix.MAP_PRIVATE
-}
-
-// mmap is mmap(2), at config.Addr exactly unless that is 0.
-func (m *mapping) mmap(prot, flags int, h handle) (unsafe.Pointer, error) {
-	var addr uintptr
-	if m.config.Addr != 0 {
-		addr = m.config.Addr - m.slack
+	if q.exact {
 		flags |= mapExactly
 	}
-	// Not a conversion: to the checks of pointer arithmetic, address space that
-	// Go knows nothing of is no pointer.
-	p, err := unix.MmapPtr(int(h), m.config.Offset-int64(m.slack), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), m.size, prot, flags)
-	if addr == 0 {
-		return p, err
-	}
-	if err == nil && uintptr(p) != addr {
-		// A kernel before Linux 4.17 takes the address for a hint.
-		unix.MunmapPtr(p, m.size)
-		err = unix.EEXIST
+	p, err := mapAt(h, q.off, q.addr, q.size, prot, flags)
+	if err == nil && q.exact && uintptr(p) != q.addr {
+		// To this system the address is only a hint.
+		munmap(p, q.size)
+		err = os.NewSyscallError("mmap", unix.EEXIST)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%d bytes at address %#x: %w", m.size, addr, err)
+		return space{}, q.refused(err)
 	}
-	return p, nil
+	return space{addr: p, size: q.size}, nil
 }
 
-// mprotect is mprotect(2) for the bytes from one offset to another, counted from
-// addr in whole pages.
-func (m *mapping) mprotect(from, to uintptr, prot int) error {
+func mapAt(h handle, off int64, addr, size uintptr, prot, flags int) (p unsafe.Pointer, err error) {
+	err = call("mmap", func() (err error) {
+		// Not a conversion: to the checks of pointer arithmetic, address space
+		// that Go knows nothing of is no pointer.
+		p, err = unix.MmapPtr(int(h), off, *(*unsafe.Pointer)(unsafe.Pointer(&addr)), size, prot, flags)
+		return err
+	})
+	return p, err
+}
+
+func munmap(p unsafe.Pointer, size uintptr) error {
+	return call("munmap", func() error { return unix.MunmapPtr(p, size) })
+}
+
+func (s *space) mprotect(from, to uintptr, prot int) error {
 	if from >= to {
 		return nil
 	}
-	if err := unix.Mprotect(unsafe.Slice((*byte)(unsafe.Add(m.addr, from)), to-from), prot); err != nil {
-		return m.pathError("mprotect", err)
-	}
-	return nil
+	return call("mprotect", func() error { return unix.Mprotect(s.from(from, to), prot) })
 }
 
-// commit gives access to the pages of the first n bytes. Pages of a shared file
-// have it from the start, unless they were fenced.
-func (m *mapping) commit(n int64) error {
-	end := m.pagesOf(n)
-	if end <= m.reach {
-		return nil
-	}
-	if err := m.mprotect(m.reach, end, protection(Mode(m.mode.Load()), m.config.Exec)); err != nil {
-		return err
-	}
-	if m.config.HugePages >= HugePages2M {
-		// Reserved huge pages are not set aside for the mapping, so take them.
-		b := unsafe.Slice((*byte)(unsafe.Add(m.addr, m.reach)), end-m.reach)
-		if err := populatePages(b, true); err != nil {
-			return m.pathError("madvise", err)
-		}
-	}
-	m.reach = end
-	return nil
+// fill has nothing to do where a mapping grows with its file.
+func (s *space) fill(from, to uintptr, h handle, q *request) error { return nil }
+
+func (s *space) allow(from, to uintptr, r rights) error {
+	return limited(s.mprotect(from, to, protection(r)), to-from)
 }
 
-// fence takes access to the pages beyond the first n bytes.
-func (m *mapping) fence(n int64) error {
-	end := m.pagesOf(n)
-	if err := m.mprotect(end, m.reach, unix.PROT_NONE); err != nil {
-		return err
-	}
-	m.reach = min(m.reach, end)
-	return nil
-}
+func (s *space) forbid(from, to uintptr) error { return s.mprotect(from, to, unix.PROT_NONE) }
 
-// decommit gives the anonymous pages beyond the first n bytes back.
-func (m *mapping) decommit(n int64) error {
-	end := m.pagesOf(n)
-	if end >= m.reach {
-		return nil
-	}
-	if _, err := unix.MmapPtr(-1, 0, unsafe.Add(m.addr, end), m.size-end, unix.PROT_NONE, m.mapFlags(true)|unix.MAP_FIXED); err != nil {
-		return m.pathError("mmap", err)
-	}
-	m.reach = end
-	if m.config.HugePages == TransparentHugePages {
-		adviseHuge(m) // a hint
-	}
-	return nil
-}
-
-// bury replaces the mapping by a tombstone, in one step. The address space is
-// ours, so MAP_FIXED takes it from nobody.
-func (m *mapping) bury() error {
-	_, err := unix.MmapPtr(-1, 0, m.addr, m.size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED)
+// fixed maps memory over pages that are ours, so MAP_FIXED takes them from nobody.
+func (s *space) fixed(from, to uintptr, flags int) error {
+	_, err := mapAt(noFile, 0, uintptr(s.addr)+from, to-from, unix.PROT_NONE, flags|unix.MAP_FIXED)
 	return err
 }
 
-func (m *mapping) unmap() error { return unix.MunmapPtr(m.addr, m.size) }
-
-// protect sets the access that mode means for all pages that have any.
-func (m *mapping) protect(mode Mode) error {
-	return m.mprotect(0, m.reach, protection(mode, m.config.Exec))
+func (s *space) discard(from uintptr, q *request) error {
+	return limited(s.fixed(from, s.size, q.mapFlags(true)), s.size-from)
 }
 
-func syncPages(b []byte) error { return retry(func() error { return unix.Msync(b, unix.MS_SYNC) }) }
+func (s *space) bury(keep uintptr) error {
+	if keep < s.size && munmap(unsafe.Add(s.addr, keep), s.size-keep) == nil {
+		s.size = keep
+	}
+	if s.size == 0 || s.fixed(0, s.size, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
+		return nil
+	}
+	// No mapping more is to be had. Then take the access, and the memory.
+	err := s.forbid(0, s.size)
+	s.giveBack()
+	return err
+}
 
-func lockPages(b []byte) error { return retry(func() error { return unix.Mlock(b) }) }
+func (s *space) unmap() error { return munmap(s.addr, s.size) }
+
+func (s *space) lock(from, to uintptr) error {
+	err := call("mlock", func() error { return unix.Mlock(s.from(from, to)) })
+	return ofLocks(err, to-from)
+}
+
+func (s *space) unlock(from, to uintptr) error {
+	return call("munlock", func() error { return unix.Munlock(s.from(from, to)) })
+}
+
+// unmappable says what cannot be mapped, as far as the error of open(2) or mmap(2)
+// tells.
+func unmappable(err error) string {
+	switch {
+	case errors.Is(err, unix.EISDIR):
+		return "a directory"
+	case errors.Is(err, unix.ENXIO):
+		return "a socket, or a device that is not there,"
+	case errors.Is(err, unix.ENODEV):
+		return "a file whose driver or file system has no mmap(2)"
+	}
+	return ""
+}
+
+// unmappableDevice reports whether the error of mmap(2) says so of a device.
+func unmappableDevice(err error) bool { return errors.Is(err, unix.EIO) }
+
+func isBadAddress(err error) bool { return errors.Is(err, unix.EFAULT) }
+
+// wantsSpace reports whether a call failed for want of address space or mappings.
+func wantsSpace(err error) bool { return errors.Is(err, unix.ENOMEM) }
+
+// lostWriteback reports whether an error of sync means that data is lost. The
+// others mean that nothing was tried.
+func lostWriteback(err error) bool {
+	for _, harmless := range []error{unix.EINTR, unix.EINVAL, unix.ENOSYS, unix.EPERM, fs.ErrClosed, errors.ErrUnsupported} {
+		if errors.Is(err, harmless) {
+			return false
+		}
+	}
+	return err != nil
+}
+
+// A limitError is a system's error with the limit that stood in the way.
+type limitError struct {
+	errno error
+	limit string
+}
+
+func (e *limitError) Error() string { return e.errno.Error() + ": " + e.limit }
+func (e *limitError) Unwrap() error { return e.errno }
+
+// withLimit adds the limit to the error of a system call.
+func withLimit(err error, limit string) error {
+	var call *os.SyscallError
+	if limit == "" || !errors.As(err, &call) {
+		return err
+	}
+	return os.NewSyscallError(call.Syscall, &limitError{call.Err, limit})
+}

@@ -104,7 +104,7 @@ func (m *model) differAt(at int, got []byte) error {
 // error must be if those are not all.
 func (m *model) access(off, n int) (count int, fault error) {
 	if end := m.end(); off+n > end {
-		return max(end-off, 0), &FaultError{Offset: int64(max(off, end)), Err: ErrTruncated}
+		return max(end-off, 0), &FaultError{Offset: max(off, end), Err: ErrTruncated}
 	}
 	return n, nil
 }
@@ -391,7 +391,7 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 		did("At(%d) of the first view", i)
 		_, want := m.access(i, 1)
 		if m.closed {
-			want = &FaultError{Offset: int64(i), Err: ErrClosed}
+			want = &FaultError{Offset: i, Err: ErrClosed}
 		}
 		var got byte
 		err := Guard(func() error { got = view.At(i); return nil })
@@ -408,9 +408,9 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 		_, want := m.access(i, 1)
 		switch {
 		case m.closed:
-			want = &FaultError{Offset: int64(i), Err: ErrClosed}
+			want = &FaultError{Offset: i, Err: ErrClosed}
 		case want == nil && m.mode == ReadOnly:
-			want = &FaultError{Offset: int64(i), Err: ErrReadOnly}
+			want = &FaultError{Offset: i, Err: ErrReadOnly}
 		case want == nil:
 			m.store(i, []byte{x})
 		}

@@ -4,260 +4,421 @@ import (
 	"container/list"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // The idea: an address that a program may still hold must not be used for
 // anything else. Close therefore does not unmap. It puts a tombstone, address
-// space that nothing can access, where the mapping was, in one atomic step of
-// mmap(2) with MAP_FIXED over what is ours. The tombstone keeps the address out
-// of use until
+// space that nothing can access, where the mapping was, in one step of the system.
 //
-//   - the garbage collector finds that no Region or View is left that could
-//     reach it, and no Guard that may ask about it; then it is unmapped, or
-//   - if raw memory was handed out, which the collector cannot follow, it then
-//     waits in the quarantine until that exceeds its budget and it is the
-//     oldest there.
+// The life of the address space of a region:
 //
-// A region that becomes unreachable without Close goes the same way, but with
-// raw memory handed out it stays mapped: a slice of it may be in use.
+//	           Close                collector                     collector
+//	  open ───────────► buried ───────────────► unreachable ──┬──────────────► held for Guards ──► released
+//	    │                                            ▲        │                                      ▲
+//	    │        collector, no raw memory            │        │ raw memory was handed out            │
+//	    ├────────────────────────────────────────────┘        └──► quarantined ──────────────────────┘
+//	    │        collector, raw memory was handed out                        the oldest first, beyond the budget
+//	    └──► open for ever: a slice of it may be in use
+//
+// Buried means that the region is closed and something may still reach it. To be
+// held for Guards is explained in grace.go. What was never within reach of the
+// program, the reservation beyond the most that the region ever had, is released
+// by Close at once.
 
-// Close replaces the mapping by inaccessible address space and gives back
-// everything else: memory, descriptor, locks. What was stored and not yet
-// synced is still written back by the system, though not at any promised time.
-//
-// Close waits for no access. One that happens meanwhile or later, on whatever
-// goroutine, through a method, a View or raw memory, either sees the region's
-// own bytes or faults; it never sees another mapping. Methods return ErrClosed
-// from then on, except Close, which returns nil.
-func (r *Region) Close() error {
-	m := r.m
-	defer runtime.KeepAlive(r)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state.Load() == stateClosed {
+// bury ends the life of an open mapping. The caller holds mu and has seen that it
+// is open.
+func (m *mapping) bury() error {
+	// In this order, so that an access that faults finds the region closed.
+	m.closed.Store(true)
+	m.len.Store(0)
+	if m.space.size == 0 {
 		return nil
 	}
-	// A deferred call of what a fault stopped must not hide the fault's cause.
-	if m.kind == regularFile && m.size > 0 && afterFault() {
-		if size, err := m.fileSize(); err == nil {
-			m.ended = size - m.config.Offset
-		}
+	m.keep = max(m.high, m.page())
+	if m.exposed.Load() == exposedSpace {
+		m.keep = m.space.size
 	}
-	// In this order, so that an access that faults finds the region closed.
-	m.state.Store(stateClosed)
-	old := m.len.Swap(0)
-	if m.size > 0 {
-		if err := m.bury(); err != nil {
-			m.len.Store(old)
-			m.state.Store(stateOpen)
-			return m.pathError("mmap", err)
-		}
-		buried(m)
+	if m.lingers {
+		return m.space.forbid(0, m.space.size)
 	}
-	err := m.file.release()
-	m.file = nil
+	return m.entomb()
+}
+
+// entomb leaves a tombstone, and releases what the program never had within
+// reach. The region is closed.
+func (m *mapping) entomb() error {
+	registry.shrink(m, m.keep) // what is released may be another's in a moment
+	end := uintptr(m.space.addr) + m.space.size
+	err := m.space.bury(m.keep)
+	vacant.add(uintptr(m.space.addr)+m.space.size, end)
 	return err
 }
 
-// afterFault reports whether the caller of its caller was, most likely, deferred
-// by a function in which an access faulted.
-func afterFault() bool {
-	var pcs [8]uintptr
-	for _, pc := range pcs[:runtime.Callers(3, pcs[:])] {
-		if runtime.FuncForPC(pc-1).Name() == "runtime.sigpanic" {
-			return true
-		}
-	}
-	return false
+// entombLater is for file systems that write back what is dirty when a mapping
+// goes, and keep the process from mapping anything meanwhile. So it is written
+// back before, and nobody waits. The owner is kept until then.
+func (o *owner) entombLater() {
+	o.space.sync(0, o.high)
+	o.entomb()
+	runtime.KeepAlive(o)
 }
 
-// unreachable is called by the garbage collector when neither the Region nor a
-// View of it is left.
+// unreachable is called by the garbage collector when neither a Region nor a view
+// is left.
 func (m *mapping) unreachable() {
-	closed := m.state.Load() == stateClosed
-	if closed && m.size > 0 {
-		collected(m)
+	closed := m.closed.Load()
+	if closed && m.space.size > 0 {
+		tombstones.remove(m.keep)
 	}
 	switch {
-	case !m.raw.Load():
+	case m.exposed.Load() == exposedNothing:
 		holdForGuards(m)
 	case closed:
 		rawQuarantine.hold(m)
 	default:
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.file.release()
-		m.file = nil
+		m.letGo() // and stay mapped
 	}
+}
+
+// letGo gives back everything but the address space, once.
+func (m *mapping) letGo() error {
+	m.mu.Lock()
+	gone := m.gone
+	m.gone = true
+	dir := m.dir
+	m.dir = nil
+	m.mu.Unlock()
+	if gone {
+		return nil
+	}
+	dir.release()
+	if m.inode != nil {
+		m.inode.release()
+	}
+	return m.file.release()
 }
 
 // release gives everything back, address space included.
 func (m *mapping) release() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.state.Store(stateClosed)
-	m.file.release()
-	m.file = nil
-	if m.size > 0 {
-		mappings.remove(m)
-		m.unmap()
+	m.closed.Store(true)
+	m.letGo()
+	if m.space.size == 0 {
+		return
+	}
+	if m.lingers {
+		m.space.sync(0, m.high)
+	}
+	registry.remove(m)
+	unmapped.release(m.space)
+}
+
+// unmapped gives address space back. Where the system has put several tombstones
+// together and is at its limit of mappings, it refuses to cut one out: then that
+// waits for the next time.
+var unmapped leftovers
+
+type leftovers struct {
+	mu   sync.Mutex // a leaf
+	left []space
+}
+
+func (l *leftovers) release(s space) {
+	l.mu.Lock()
+	all := append(l.left, s)
+	l.left = nil
+	l.mu.Unlock()
+	for _, s := range all {
+		if s.unmap() != nil {
+			l.mu.Lock()
+			l.left = append(l.left, s)
+			l.mu.Unlock()
+		}
 	}
 }
 
-// An access may have been the last use of its Region, and have faulted. Then
-// the collector may find the Region unreachable before Guard, after the deferred
-// calls of the function that it stopped, can ask for the cause. So nothing is
-// released before every Guard is over that had begun when its Region became
-// unreachable. Guards are not counted, for which each would have to store to
-// memory that all share: each holds the epoch that it began in, an epoch holds
-// those after it, and each is over when the collector finds that nobody holds it.
-type epoch struct{ next *epoch }
-
-var (
-	currentEpoch atomic.Pointer[epoch]
-	epochEnd     sync.Mutex
-)
-
-func init() { currentEpoch.Store(new(epoch)) }
-
-// holdForGuards ends the epoch, and releases m when the collector finds the end
-// of those up to it.
-func holdForGuards(m *mapping) {
-	held := guardQuarantine.hold(m)
-	epochEnd.Lock()
-	defer epochEnd.Unlock()
-	old, next := currentEpoch.Load(), new(epoch)
-	runtime.AddCleanup(old, guardQuarantine.release, held)
-	old.next = next
-	currentEpoch.Store(next)
-}
-
-// How much address space and how many of the process's mappings
-// (vm.max_map_count: 65530 on Linux) dead regions may take up.
-const budgetMappings = 4096
-
-var budgetBytes = func() uintptr {
-	switch {
-	case is64 == 0:
-		return 1 << 28 // of 2^31 or more
-	case runtime.GOARCH == "riscv64":
-		return 1 << (35 * is64) // of 2^38 or more
-	}
-	return 1 << (43 * is64) // of 2^47 or more, as a rule
-}()
-
-// is64 is 1 on 64-bit machines and 0 on others, to shift by.
-const is64 = ^uint(0) >> 63
-
-// A quarantine holds mappings that may still be accessed, oldest first, within
-// a budget.
+// A quarantine holds mappings that may still be accessed, oldest first, within a
+// budget: an eighth of the address space and of the mappings that the process may
+// have.
 type quarantine struct {
-	maxMappings int
-	maxBytes    uintptr
-
-	mu    sync.Mutex
-	held  list.List // of *mapping; nil once released
+	mu    sync.Mutex // a leaf
+	held  list.List  // of *mapping
 	bytes uintptr
+	out   uint64 // how many have left; the first that is held has the next number
 }
 
 var (
 	// rawQuarantine holds the tombstones that raw memory may still point into.
-	rawQuarantine = quarantine{maxMappings: budgetMappings, maxBytes: budgetBytes}
+	rawQuarantine quarantine
 
 	// guardQuarantine holds what waits for Guards to be over. It comes to its
 	// budget only if one goes on while very many regions come and go.
-	guardQuarantine = quarantine{maxMappings: 4 * budgetMappings, maxBytes: 4 * budgetBytes}
+	guardQuarantine quarantine
 )
 
-// hold puts m into the quarantine and releases those that it displaces.
-func (q *quarantine) hold(m *mapping) *list.Element {
+const budgetShare = 8
+
+// hold puts m into the quarantine, and releases those that it displaces. It
+// returns m's number: they count up from 1.
+func (q *quarantine) hold(m *mapping) (seq uint64) {
+	budget := tombstones.allowance().share(1, budgetShare)
 	q.mu.Lock()
-	e := q.held.PushBack(m)
-	q.bytes += m.size
+	q.held.PushBack(m)
+	q.bytes += m.space.size
+	seq = q.out + uint64(q.held.Len())
 	var old []*mapping
-	for q.held.Len() > q.maxMappings || q.bytes > q.maxBytes {
-		old = append(old, q.remove(q.held.Front()))
+	for q.held.Len() > budget.mappings || q.bytes > budget.bytes {
+		old = append(old, q.pop())
 	}
 	q.mu.Unlock()
-	for _, m := range old {
-		m.release()
-	}
-	return e
+	release(old)
+	return seq
 }
 
-// release releases what hold returned e for, unless that was displaced.
-func (q *quarantine) release(e *list.Element) {
+// releaseUpTo releases the mappings up to the one with this number.
+func (q *quarantine) releaseUpTo(seq uint64) {
 	q.mu.Lock()
-	m := q.remove(e)
-	q.mu.Unlock()
-	if m != nil {
-		m.release()
+	var old []*mapping
+	for q.out < seq && q.held.Len() > 0 {
+		old = append(old, q.pop())
 	}
+	q.mu.Unlock()
+	release(old)
 }
 
-func (q *quarantine) remove(e *list.Element) *mapping {
-	m, _ := q.held.Remove(e).(*mapping)
-	if m != nil {
-		q.bytes -= m.size
-		e.Value = nil
-	}
+// giveWay releases all, and reports whether there were any.
+func (q *quarantine) giveWay() bool {
+	q.mu.Lock()
+	seq := q.out + uint64(q.held.Len())
+	some := q.held.Len() > 0
+	q.mu.Unlock()
+	q.releaseUpTo(seq)
+	return some
+}
+
+func (q *quarantine) pop() *mapping {
+	m := q.held.Remove(q.held.Front()).(*mapping)
+	q.bytes -= m.space.size
+	q.out++
 	return m
 }
 
-// tombstones counts those that the collector has not yet found unreachable.
-// Collections normally come with allocation, but a Region is a small thing for
-// the Go heap and may be a large one for the address space. So when the
-// tombstones exceed the budget, a collection is started; if that does not bring
-// them down, because the program still holds its closed regions, the next one
-// waits until there are twice as many.
-var tombstones struct {
-	mu           sync.Mutex
-	mappings     int
-	bytes        uintptr
-	nextMappings int
-	nextBytes    uintptr
-}
-
-func buried(m *mapping) {
-	t := &tombstones
-	t.mu.Lock()
-	t.mappings++
-	t.bytes += m.size
-	collect := t.mappings > max(t.nextMappings, budgetMappings) || t.bytes > max(t.nextBytes, budgetBytes)
-	if collect {
-		t.nextMappings = 2 * t.mappings
-		t.nextBytes = 2 * t.bytes
-	}
-	t.mu.Unlock()
-	if collect {
-		go runtime.GC()
+func release(old []*mapping) {
+	for _, m := range old {
+		m.release()
 	}
 }
 
-func collected(m *mapping) {
-	t := &tombstones
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.mappings--
-	t.bytes -= m.size
-	t.nextMappings = min(t.nextMappings, 2*t.mappings)
-	t.nextBytes = min(t.nextBytes, 2*t.bytes)
+// userSpace is the address space of a process, in bytes, on the smallest common
+// system of this kind.
+var userSpace = func() uintptr {
+	switch {
+	case is64 == 0:
+		return 1 << 31
+	case runtime.GOARCH == "riscv64":
+		return 1 << (38 * is64)
+	}
+	return 1 << (47 * is64)
+}()
+
+// tombstones counts what is buried and not yet unreachable. Collections normally
+// come with allocation, but a Region is a small thing for the Go heap and may be a
+// large one for the address space. So when the tombstones exceed a quarantine's
+// budget, a collection is started; and when they crowd the process, the next
+// mapping waits for one. If that does not bring them down, because the program
+// still keeps its closed regions, it is not tried again until there are twice as
+// many.
+var tombstones burials
+
+type burials struct {
+	mu     sync.Mutex // a leaf
+	stale  int        // how many may still be added before the limits are read again
+	limits allowance
+	now    allowance // what the tombstones take up
+	start  allowance // beyond this a collection is started
+	wait   allowance // beyond this a mapping waits for one
 }
 
-// retryAfterCollection calls try again, for a while, as long as it fails for
-// want of address space and there is some that a collection may free. Two may be
-// needed: one finds the regions, the other the epochs that keep them.
-func retryAfterCollection(try func() error) error {
-	err := try()
-	for i := 0; i < 40 && isNoMemory(err) && !mappings.empty(); i++ {
-		if i%20 == 0 {
-			runtime.GC()
-		} else {
-			time.Sleep(time.Millisecond) // cleanups run on goroutines of the runtime
-		}
-		err = try()
+// allowance returns the limits, as they were when they were read last.
+func (b *burials) allowance() allowance {
+	b.mu.Lock()
+	known := b.limits
+	b.mu.Unlock()
+	if known == (allowance{}) {
+		known = limits()
+	}
+	return known
+}
+
+// add counts a tombstone, and reports whether it is time for a collection.
+func (b *burials) add(size uintptr) (collect bool) {
+	b.mu.Lock()
+	b.stale--
+	stale := b.stale < 0 || size >= 1<<20
+	b.mu.Unlock()
+	var fresh allowance
+	if stale { // to read the limits takes longer than to close a region
+		fresh = limits()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if stale {
+		b.limits, b.stale = fresh, 64
+	}
+	b.now.bytes += size
+	b.now.mappings++
+	if !b.now.exceeds(b.limits.share(1, budgetShare), b.start) {
+		return false
+	}
+	b.start = b.now.twice()
+	return true
+}
+
+func (b *burials) remove(size uintptr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now.bytes -= size
+	b.now.mappings--
+	b.start, b.wait = b.start.atMost(b.now.twice()), b.wait.atMost(b.now.twice())
+}
+
+// crowd reports whether the tombstones crowd the process.
+func (b *burials) crowd() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now.exceeds(b.limits.share(1, 2), b.wait)
+}
+
+// stay notes that the tombstones of now are there to stay.
+func (b *burials) stay() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wait = b.now.twice()
+}
+
+// share is n of so many parts of an allowance.
+func (a allowance) share(n, parts int) allowance {
+	return allowance{min(a.bytes, userSpace) / uintptr(parts) * uintptr(n), a.mappings / parts * n}
+}
+
+func (a allowance) twice() allowance { return allowance{2 * a.bytes, 2 * a.mappings} }
+
+func (a allowance) atMost(b allowance) allowance {
+	return allowance{min(a.bytes, b.bytes), min(a.mappings, b.mappings)}
+}
+
+// exceeds reports whether a is more than each of two others, in bytes or in
+// mappings.
+func (a allowance) exceeds(b, c allowance) bool {
+	return a.bytes > max(b.bytes, c.bytes) || a.mappings > max(b.mappings, c.mappings)
+}
+
+// withSpace calls fn, which wants address space of size bytes, and makes room for
+// it if it must.
+//
+// Where the system refuses, the quarantine gives way at once. The collector may
+// find more, but is asked only if that can help, and never where the process is at
+// a limit: it may need to map memory itself, and where that is refused Go ends the
+// process. Before it comes to that, a mapping waits for the collector when
+// tombstones crowd the process.
+func withSpace(size uintptr, fn func() error) error {
+	if tombstones.crowd() && !usedUp() {
+		collectUntil(func() bool { return !tombstones.crowd() })
+		tombstones.stay()
+	}
+	err := fn()
+	if wantsSpace(err) && rawQuarantine.giveWay() {
+		err = fn()
+	}
+	if wantsSpace(err) && registry.total() >= size && !usedUp() {
+		collectUntil(func() bool {
+			rawQuarantine.giveWay()
+			err = fn()
+			return !wantsSpace(err)
+		})
 	}
 	return err
+}
+
+// collectUntil runs the collector until done says so, three times at most: one run
+// finds the regions, the next the end of an epoch that was waited for already, and
+// the last that of theirs. What it finds is dealt with on goroutines of the
+// runtime, which are waited for a little.
+func collectUntil(done func() bool) {
+	for range 3 {
+		runtime.GC()
+		for range 20 {
+			if done() {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// vacant is where the next region with a reservation is welcome. Close releases
+// the reservation and leaves a tombstone of what was in use: the system would find
+// no room for another reservation of that size there, and lay the next one
+// elsewhere, until a loop that opens and closes had used the address space up. So
+// there is a little more room than is asked for, and the next region goes behind
+// the tombstone.
+var vacant vacancy
+
+// A vacancy is only a hint: others may be there first.
+type vacancy struct {
+	mu       sync.Mutex // a leaf
+	from, to uintptr
+}
+
+// Reservations of less are too small to use an address space up.
+const minVacancy = 1 << 20 << (6 * is64)
+
+// vacancyAlign keeps huge pages possible.
+const vacancyAlign = 2 << 20
+
+// add notes that the space from one address to another was released.
+func (v *vacancy) add(from, to uintptr) {
+	if to-from < minVacancy {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	from = roundUp(from, vacancyAlign)
+	switch {
+	case to == v.from:
+		v.from = from
+	case to-from > v.to-v.from:
+		v.from, v.to = from, to
+	}
+}
+
+// take returns an address with room for size bytes, 0 if none is known.
+func (v *vacancy) take(size uintptr) (addr uintptr) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if size > v.to-v.from {
+		return 0
+	}
+	addr = v.from
+	v.from += size
+	return addr
+}
+
+// find looks for room for size bytes, and a little more.
+func (v *vacancy) find(size uintptr) (addr uintptr) {
+	if size < minVacancy {
+		return 0
+	}
+	if addr = v.take(size); addr != 0 {
+		return addr
+	}
+	q := &request{hidden: true, private: true, page: vacancyAlign, size: size + roundUp(size/64, vacancyAlign)}
+	s, err := mapSpace(noFile, q)
+	if err != nil || s.unmap() != nil {
+		return 0
+	}
+	v.mu.Lock()
+	v.from, v.to = roundUp(uintptr(s.addr), vacancyAlign), uintptr(s.addr)+s.size
+	v.mu.Unlock()
+	return v.take(size)
 }

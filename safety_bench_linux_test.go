@@ -94,7 +94,7 @@ func BenchmarkSafetyResize(b *testing.B) {
 						b.Skipf("the file system has no file of %d bytes: %v", size, err)
 					}
 					defer r.Close()
-					r.m.config.Sparse = sparse
+					r.o.sparse = sparse
 					f, err := os.Create(filepath.Join(dir, "bare"))
 					if err != nil {
 						b.Fatal(err)

@@ -3,6 +3,7 @@ package mmap
 import (
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"runtime"
 	"unsafe"
@@ -23,58 +24,66 @@ type Fixed interface {
 	Integer | constraints.Float
 }
 
-// ToEnd, as the number of elements of a view, means as many as there are bytes
-// left in the region; it is an error if they do not come out even.
-const ToEnd = -1
+// ToEnd, as a number of bytes or elements, means all that is left in the region. A
+// view of it is an error unless the bytes come out even. It is the smallest int: a
+// program that passes on a number from a file refuses negative ones first. Every
+// other negative number is ErrRange.
+const ToEnd = math.MinInt
 
-// A View is n values of type T that lie one after the other in a region, in
-// the machine's own byte order. It is a small value: copy it freely. It reads
-// and writes the mapped bytes themselves.
+// A View is n values of type T that lie one after the other in a region, in the
+// machine's own byte order. It is a small value: copy it freely. It loads and
+// stores the mapped bytes themselves.
 //
-// An index out of range panics, as it does for a slice; so does a store
-// through a view of a region that was read-only when the view was made. The
-// panic value is an error that wraps ErrRange or ErrReadOnly. An access after
-// the region was closed, or where its file was cut, is a fault, which ends the
-// process unless it happens under Guard.
+// An index out of range panics, as it does for a slice. So does a store through a
+// view that was made while the region was read-only. The panic value is an error
+// that wraps ErrRange or ErrReadOnly. An access after the region was closed, or
+// where its file was truncated, is a fault: it ends the process unless it happens
+// under [Guard]. CopyTo, CopyFrom and Fill return such a fault as an error.
 //
-// A View keeps its Region from being collected. Views may be used from any
-// number of goroutines at a time, with the rules for a slice of memory: two
+// A View keeps its region's mapping from being collected. Views may be used from
+// any number of goroutines at a time, with the rules for a slice of memory: two
 // accesses to one element at a time, one of them a store, are a race. Use an
-// AtomicView for those.
+// [AtomicView] for those.
 type View[T any] struct {
+	// A fifth field, or a struct of these embedded here and in the other views,
+	// makes a loop over At four times slower: the compiler then keeps the View in
+	// memory. BenchmarkPlacement compares with a slice.
 	base *T // typed, so that a View of another T cannot be converted to this one
 	n    int
 	w    int // how many can be stored to: n, or 0 if the region is read-only
 
-	region *Region
+	region *owner
 }
 
-// ViewOf makes a view of n numbers of type T, of which the first is at byte
-// off of the region. n may be ToEnd. The view must lie within the region
-// (ErrRange) and off must be aligned: the address must be a multiple of T's
-// size on every machine, also where the hardware needs less (ErrAlignment). If
-// ToEnd does not come out even it is ErrLayout, if the region is closed
-// ErrClosed. Views may be made at any time from any goroutine.
+// A pointer to the end of a region could be one into somebody else's memory, which
+// the collector would follow. So an empty view points to the byte before it, or
+// nowhere if it is at offset 0.
+
+// ViewOf makes a view of n numbers of type T, of which the first is at byte off of
+// the region. n may be ToEnd. The view must lie within the region (ErrRange). Its
+// address must be a multiple of T's size on every machine, also where the hardware
+// needs less (ErrAlignment). If ToEnd does not come out even it is ErrLayout, if
+// the region is closed ErrClosed. Views may be made at any time from any
+// goroutine.
 func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
-	size := int(unsafe.Sizeof(*new(T)))
-	return view[T](r, off, n, size)
+	return view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
 }
 
-// StructViewOf makes a view of n structs or arrays of type T, of which the
-// first is at byte off of the region. n may be ToEnd.
+// StructViewOf makes a view of n structs or arrays of type T, of which the first
+// is at byte off of the region. n may be ToEnd.
 //
-// T must have one layout: the same bytes on every architecture of the same
-// byte order. It is made of numbers of fixed size, complex ones included, of
-// arrays and of structs of them. Every field lies at a multiple of its size, a
-// 64-bit field at a multiple of 8 also where the machine would be content with
-// 4, and what has to be left free for that is declared, as a blank field. The
-// error otherwise wraps ErrLayout and says which field, why, and what to do. A
-// blank field of type structs.HostLayout is accepted, and recommended where
-// programs in C share the memory.
+// T must have one layout: the same bytes on every architecture of the same byte
+// order. It is made of numbers of fixed size, complex ones included, of arrays and
+// of structs of them. Every field lies at a multiple of its size. A 64-bit field
+// lies at a multiple of 8, also where the machine would be content with 4. What
+// has to be left free for that is declared, as a blank field. The error otherwise
+// wraps ErrLayout and says which field, why, and what to do. A blank field of type
+// [structs.HostLayout] is accepted, and recommended where programs in C share the
+// memory.
 //
-// The address of the first element must be a multiple of the largest
-// alignment in T (ErrAlignment); other errors are as for ViewOf. Whether T has one layout is found out once per
-// type.
+// The address of the first element must be a multiple of the largest alignment in
+// T (ErrAlignment). Other errors are as for [ViewOf]. Whether T has one layout is
+// found out once per type.
 func StructViewOf[T any](r *Region, off, n int) (View[T], error) {
 	align, err := layoutOf(reflect.TypeFor[T]())
 	if err != nil {
@@ -85,34 +94,54 @@ func StructViewOf[T any](r *Region, off, n int) (View[T], error) {
 
 // view makes a view of elements that need the given alignment.
 func view[T any](r *Region, off, n, align int) (View[T], error) {
-	size := int(unsafe.Sizeof(*new(T)))
-	n, w, err := r.span(off, n, size, align, reflect.TypeFor[T]())
+	m, err := r.valid("view")
 	if err != nil {
 		return View[T]{}, err
 	}
-	return View[T]{(*T)(r.m.at(off)), n, w, r}, nil
+	n, w, err := m.elements(off, n, int(unsafe.Sizeof(*new(T))), align, reflect.TypeFor[T]())
+	switch {
+	case err != nil:
+		return View[T]{}, err
+	case n == 0:
+		return View[T]{(*T)(m.before(off)), 0, 0, r.o}, nil
+	}
+	return View[T]{(*T)(m.at(off)), n, w, r.o}, nil
 }
 
-// span checks that n elements of size bytes fit at off, and returns how many
+// before returns the address of the byte before byte off, nil if there is none.
+func (m *mapping) before(off int) unsafe.Pointer {
+	if off == 0 {
+		return nil
+	}
+	return m.at(off - 1)
+}
+
+// elements checks that n elements of size bytes fit at off, and returns how many
 // there are and how many can be stored to.
-func (r *Region) span(off, n, size, align int, t reflect.Type) (count, writable int, err error) {
-	m := r.m
+func (m *mapping) elements(off, n, size, align int, t reflect.Type) (count, writable int, err error) {
 	have := int(m.len.Load())
+	what := func() string {
+		count := fmt.Sprint(n)
+		if n == ToEnd {
+			count = "all"
+		}
+		return fmt.Sprintf("view of %s %v at offset %d of %s", count, t, off, m.describe())
+	}
+	if m.closed.Load() {
+		return 0, 0, failf(ErrClosed, "%s: region is closed", what())
+	}
 	rest := have - off
-	switch {
-	case m.state.Load() == stateClosed:
-		return 0, 0, failf(ErrClosed, "view of %s of %s: region is closed", elements(n, t), m.name)
-	case off < 0 || rest < 0 || n < ToEnd:
-		return 0, 0, failf(ErrRange, "view of %s at offset %d of %s: region has %d bytes", elements(n, t), off, m.describe(), have)
-	case n == ToEnd && rest%size != 0:
-		return 0, 0, failf(ErrLayout, "view of %s at offset %d of %s: %d bytes are left, not a multiple of %d", elements(n, t), off, m.describe(), rest, size)
-	case n == ToEnd:
+	if off < 0 || rest < 0 || n < 0 && n != ToEnd || n != ToEnd && n > rest/size {
+		return 0, 0, failf(ErrRange, "%s: region has %d bytes", what(), have)
+	}
+	if n == ToEnd && rest%size != 0 {
+		return 0, 0, failf(ErrLayout, "%s: %d bytes are left, not a multiple of %d", what(), rest, size)
+	}
+	if n == ToEnd {
 		n = rest / size
-	case n > rest/size:
-		return 0, 0, failf(ErrRange, "view of %s at offset %d of %s: region has %d bytes", elements(n, t), off, m.describe(), have)
 	}
 	if (uintptr(m.base)+uintptr(off))%uintptr(align) != 0 {
-		return 0, 0, failf(ErrAlignment, "view of %s at offset %d of %s: not %d-byte aligned", elements(n, t), off, m.describe(), align)
+		return 0, 0, failf(ErrAlignment, "%s: not %d-byte aligned", what(), align)
 	}
 	if Mode(m.mode.Load()) != ReadOnly {
 		writable = n
@@ -120,27 +149,28 @@ func (r *Region) span(off, n, size, align int, t reflect.Type) (count, writable 
 	return n, writable, nil
 }
 
-// elements says "4 int32", for messages.
-func elements(n int, t reflect.Type) string {
-	if n == ToEnd {
-		return "all " + t.String()
-	}
-	return fmt.Sprintf("%d %v", n, t)
-}
-
 // ptr returns the address of element i, which the caller has checked.
 func (v View[T]) ptr(i int) *T {
 	return (*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(*v.base)))
 }
 
-// all returns the elements as a slice, for use within a method.
-func (v View[T]) all() []T { return unsafe.Slice(v.base, v.n) }
-
 // Len returns the number of elements, which never changes.
 func (v View[T]) Len() int { return v.n }
 
+// Offset returns the offset of the first element, in bytes from the region's
+// first.
+func (v View[T]) Offset() int {
+	switch {
+	case v.base == nil:
+		return 0
+	case v.n == 0:
+		return int(uintptr(unsafe.Pointer(v.base))-uintptr(v.region.base)) + 1
+	}
+	return int(uintptr(unsafe.Pointer(v.base)) - uintptr(v.region.base))
+}
+
 // Region returns the region of which v is a view, nil for the zero View.
-func (v View[T]) Region() *Region { return v.region }
+func (v View[T]) Region() *Region { return v.region.region() }
 
 // At returns element i.
 func (v View[T]) At(i int) (x T) {
@@ -163,14 +193,14 @@ func (v View[T]) Set(i int, x T) {
 	runtime.KeepAlive(v.region)
 }
 
-// Ptr returns the address of element i: raw memory, like what Region.Bytes
-// returns, with the same hazards. It is for a T with methods on its address,
-// and for the functions of sync/atomic.
+// Ptr returns the address of element i: raw memory, like what [Region.Bytes]
+// returns, with the same hazards. It is for a T with methods on its address, and
+// for the functions of sync/atomic.
 func (v View[T]) Ptr(i int) *T {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
 	}
-	v.region.m.expose()
+	v.region.expose(exposedBytes)
 	return v.ptr(i)
 }
 
@@ -179,24 +209,30 @@ func (v View[T]) Sub(i, j int) View[T] {
 	if i < 0 || j < i || j > v.n {
 		panic(subError{i, j, v.n})
 	}
+	if v.n == 0 {
+		return v
+	}
 	if i == j {
-		return View[T]{v.base, 0, 0, v.region}
+		return View[T]{(*T)(v.region.before(v.Offset() + i*int(unsafe.Sizeof(*v.base)))), 0, 0, v.region}
 	}
 	return View[T]{v.ptr(i), j - i, min(v.w, j-i), v.region}
 }
 
-// Slice returns the elements as a slice of the mapped memory itself, with no
-// spare capacity: raw memory, like what Region.Bytes returns, with the same
-// hazards.
+// Slice returns the elements as a slice of the mapped memory itself, with no spare
+// capacity: raw memory, like what [Region.Bytes] returns, with the same hazards.
 func (v View[T]) Slice() []T {
-	if v.n > 0 {
-		v.region.m.expose()
+	if v.region == nil {
+		return nil
 	}
+	if v.n == 0 {
+		return []T{}
+	}
+	v.region.expose(exposedBytes)
 	return unsafe.Slice(v.base, v.n)
 }
 
-// All returns an iterator over the indices and elements, in order. Each
-// element is read when it is its turn.
+// All returns an iterator over the indices and elements, in order. Each element is
+// loaded when it is its turn.
 func (v View[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := range v.n {
@@ -207,7 +243,7 @@ func (v View[T]) All() iter.Seq2[int, T] {
 	}
 }
 
-// Values returns an iterator over the elements, in order. Each is read when it
+// Values returns an iterator over the elements, in order. Each is loaded when it
 // is its turn.
 func (v View[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
@@ -220,74 +256,91 @@ func (v View[T]) Values() iter.Seq[T] {
 }
 
 // CopyTo copies elements to dst, as many as fit, and returns how many. As for
-// copy, the two may overlap.
-func (v View[T]) CopyTo(dst []T) int { return v.move(dst, v.all(), 0) }
+// copy, the two may overlap. Where the file was truncated or the region is closed
+// meanwhile, it returns the exact number of whole elements before the first byte
+// that could not be accessed, and a [*FaultError].
+func (v View[T]) CopyTo(dst []T) (int, error) { return v.copyTo(dst, false) }
 
-// CopyFrom copies src to the elements, as many as fit, and returns how many.
-// As for copy, the two may overlap.
-func (v View[T]) CopyFrom(src []T) int { return v.move(v.all(), src, storing) }
+// CopyFrom copies src to the elements, as many as fit, and returns how many. As
+// for copy, the two may overlap. If the view cannot be stored to, it returns 0 and
+// ErrReadOnly. Where the file was truncated, the disk is full or the region is
+// closed meanwhile, it returns the exact number of whole elements before the first
+// byte that could not be stored, and a [*FaultError].
+func (v View[T]) CopyFrom(src []T) (int, error) { return v.copyFrom(src, false) }
 
-// Ways to move.
-const (
-	storing   = 1 << iota // to the view, not from it
-	reversing             // the bytes of each element
-)
-
-// move copies src to dst, one of which is v.all(), and returns how many
-// elements.
-func (v View[T]) move(dst, src []T, how int) int {
-	n := min(len(dst), len(src))
+func (v View[T]) copyTo(dst []T, reversed bool) (int, error) {
+	n := min(len(dst), v.n)
 	if n == 0 {
-		return 0
+		return 0, v.check("copy from")
 	}
-	if how&storing == 0 {
-		_ = *v.base // see touchStore
-	} else if v.w == 0 {
-		panic(storeError{i: 0, n: v.n, w: v.w})
-	} else {
-		touchStore(unsafe.Pointer(v.base))
-	}
-	if size := int(unsafe.Sizeof(*v.base)); how&reversing != 0 && size > 1 {
-		copyReversed(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), n*size, size)
-	} else {
-		copy(dst, src)
-	}
+	k, err := transfer(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(v.base), n, int(unsafe.Sizeof(*v.base)), reversed)
 	runtime.KeepAlive(v.region)
-	return n
+	return k, err
 }
 
-// touchStore stores what is there in the byte at p, which a bulk operation is
-// about to store to. If that is not possible, the fault is here, where the
-// operation begins. If it is, a fault further on is where inaccessible memory
-// begins. So the offset of a fault is exact either way, although the processor
-// may tell any address of the range. For loads the check that the pointer is
-// not nil, which is a load, does the same.
-func touchStore(p unsafe.Pointer) { *(*byte)(p) ^= zero }
+func (v View[T]) copyFrom(src []T, reversed bool) (int, error) {
+	n := min(len(src), v.n)
+	if n == 0 {
+		return 0, v.check("copy to")
+	}
+	if err := v.canStore("copy to"); err != nil {
+		return 0, err
+	}
+	k, err := transfer(unsafe.Pointer(v.base), unsafe.Pointer(unsafe.SliceData(src)), n, int(unsafe.Sizeof(*v.base)), reversed)
+	runtime.KeepAlive(v.region)
+	return k, err
+}
 
-var zero byte // a variable, so that the compiler does not know that nothing changes
+// check returns ErrClosed if the region is closed. The zero View has none.
+func (v View[T]) check(op string) error {
+	if v.region == nil {
+		return nil
+	}
+	return v.region.check(op)
+}
 
-// Fill stores x in every element.
-func (v View[T]) Fill(x T) {
+// canStore returns ErrReadOnly if a view with elements cannot be stored to.
+func (v View[T]) canStore(op string) error {
+	if v.w > 0 {
+		return nil
+	}
+	if err := v.check(op); err != nil {
+		return err
+	}
+	return failf(ErrReadOnly, "%s a view of %d %v at offset %d of %s: region was read-only when the view was made",
+		op, v.n, reflect.TypeFor[T](), v.Offset(), v.region.describe())
+}
+
+// Fill stores x in every element. If the view cannot be stored to it returns
+// ErrReadOnly. Where the file was truncated, the disk is full or the region is
+// closed meanwhile, it returns a [*FaultError], and the elements before it are
+// stored.
+func (v View[T]) Fill(x T) error {
 	if v.n == 0 {
-		return
+		return v.check("fill")
 	}
-	if v.w == 0 {
-		panic(storeError{i: 0, n: v.n, w: v.w})
+	if err := v.canStore("fill"); err != nil {
+		return err
 	}
-	touchStore(unsafe.Pointer(v.base))
 	size := unsafe.Sizeof(x)
 	dst := unsafe.Slice((*byte)(unsafe.Pointer(v.base)), uintptr(v.n)*size)
-	if b := unsafe.Slice((*byte)(unsafe.Pointer(&x)), size); isZero(b) {
-		clear(dst)
-	} else {
-		fill(dst, b)
-	}
+	f, _ := catch(func() error {
+		if b := unsafe.Slice((*byte)(unsafe.Pointer(&x)), size); isZero(b) {
+			clear(dst)
+		} else {
+			fill(dst, b)
+		}
+		return nil
+	})
 	runtime.KeepAlive(v.region)
+	if f != nil {
+		return f.ofCopy(unsafe.Pointer(v.base), nil, len(dst))
+	}
+	return nil
 }
 
-// fill repeats x in dst, at the speed of copy: it doubles what is there until
-// that is a block, and then repeats the block, which stays in the first-level
-// cache.
+// fill repeats x in dst, at the speed of copy: it doubles what is there until that
+// is a block, and then repeats the block, which stays in the first-level cache.
 func fill(dst, x []byte) {
 	block := max(1, (8<<10)/len(x)) * len(x)
 	for n := copy(dst, x); n < len(dst); {
@@ -304,57 +357,48 @@ func isZero(b []byte) bool {
 	return true
 }
 
-// Sync is Region.SyncRange for the view's bytes: when it returns nil they are
+// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
 // durable. It returns nil for the zero View.
 func (v View[T]) Sync() error {
 	if v.region == nil {
 		return nil
 	}
-	if v.n == 0 {
-		return v.region.m.closedErr("sync")
-	}
-	off := uintptr(unsafe.Pointer(v.base)) - uintptr(v.region.m.base)
-	return v.region.SyncRange(int(off), v.n*int(unsafe.Sizeof(*v.base)))
+	return v.region.syncRange("sync", v.Offset(), v.n*int(unsafe.Sizeof(*v.base)))
 }
 
-// Get reads one value at byte off of the region, at any alignment, in the
+// Get loads one value at byte off of the region, at any alignment, in the
 // machine's byte order. Every failure is an error: ErrRange, ErrClosed, or a
-// *FaultError where the file was cut.
+// [*FaultError] where the file was truncated.
 func Get[T Fixed](r *Region, off int) (T, error) {
 	var x T
-	err := r.copyAt("get", off, unsafe.Slice((*byte)(unsafe.Pointer(&x)), unsafe.Sizeof(x)), false)
+	m, err := r.valid("get")
+	if err != nil {
+		return x, err
+	}
+	if _, err = m.within("get", off, int(unsafe.Sizeof(x))); err == nil {
+		_, err = transfer(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x)), 1, false)
+	}
+	runtime.KeepAlive(r.o)
 	return x, err
 }
 
-// Put stores x at byte off of the region, at any alignment, in the machine's
-// byte order. Every failure is an error: ErrRange, ErrReadOnly, ErrClosed, or
-// a *FaultError where the file was cut or the disk is full. A value that
+// Put stores x at byte off of the region, at any alignment, in the machine's byte
+// order. Every failure is an error: ErrRange, ErrReadOnly, ErrClosed, or a
+// [*FaultError] where the file was truncated or the disk is full. A value that
 // straddles the end of what is there may then be stored in part.
 func Put[T Fixed](r *Region, off int, x T) error {
-	return r.copyAt("put", off, unsafe.Slice((*byte)(unsafe.Pointer(&x)), unsafe.Sizeof(x)), true)
-}
-
-// copyAt copies p from, or if store to, all of the len(p) bytes at off.
-func (r *Region) copyAt(op string, off int, p []byte, store bool) error {
-	m := r.m
-	if err := m.within(op, off, len(p)); err != nil {
+	m, err := r.valid("put")
+	if err != nil {
 		return err
 	}
-	if store && Mode(m.mode.Load()) == ReadOnly {
-		return failf(ErrReadOnly, "%s %d bytes at offset %d of %s: region is read-only", op, len(p), off, m.describe())
+	size := int(unsafe.Sizeof(x))
+	if _, err := m.within("put", off, size); err != nil {
+		return err
 	}
-	a := aLoad
-	if store {
-		a = aStore
+	if Mode(m.mode.Load()) == ReadOnly {
+		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only", size, off, m.describe())
 	}
-	err := m.guard(off, len(p), a, func() error {
-		if b := m.bytes(off, len(p)); store {
-			copy(b, p)
-		} else {
-			copy(p, b)
-		}
-		return nil
-	})
-	runtime.KeepAlive(r)
+	_, err = transfer(m.at(off), unsafe.Pointer(&x), size, 1, false)
+	runtime.KeepAlive(r.o)
 	return err
 }

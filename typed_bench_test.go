@@ -256,13 +256,13 @@ func sumLittle(v LittleEndian[int32]) (t int32) {
 	return t
 }
 
-// scratch is the other side of copies: the same for both ways, because how it
+// scratchData is the other side of copies: the same for both ways, because how it
 // lies to the first in the cache matters more than what is compared.
-var scratch []int32
+var scratchData []int32
 
 func BenchmarkTyped(b *testing.B) {
-	scratch = make([]int32, 64<<20/4)
-	defer func() { scratch = nil }()
+	scratchData = make([]int32, 64<<20/4)
+	defer func() { scratchData = nil }()
 	versus(b, "At",
 		func(r *Region) func() { s := mustView[int32](r).Slice(); return func() { sink += uint64(sumSlice(s)) } },
 		func(r *Region) func() { v := mustView[int32](r); return func() { sink += uint64(sumView(v)) } })
@@ -317,23 +317,23 @@ func BenchmarkTyped(b *testing.B) {
 	versus(b, "CopyTo",
 		func(r *Region) func() {
 			s := mustView[int32](r).Slice()
-			dst := scratch[:len(s)]
+			dst := scratchData[:len(s)]
 			return func() { copy(dst, s) }
 		},
 		func(r *Region) func() {
 			v := mustView[int32](r)
-			dst := scratch[:v.Len()]
+			dst := scratchData[:v.Len()]
 			return func() { v.CopyTo(dst) }
 		})
 	versus(b, "CopyFrom",
 		func(r *Region) func() {
 			s := mustView[int32](r).Slice()
-			src := scratch[:len(s)]
+			src := scratchData[:len(s)]
 			return func() { copy(s, src) }
 		},
 		func(r *Region) func() {
 			v := mustView[int32](r)
-			src := scratch[:v.Len()]
+			src := scratchData[:v.Len()]
 			return func() { v.CopyFrom(src) }
 		})
 	versus(b, "FillZero",

@@ -97,15 +97,15 @@ func testView[T Fixed](t *testing.T, values ...T) {
 		t.Errorf("All went on after break: %v", indices)
 	}
 	got := make([]T, n+3)
-	if k := v.CopyTo(got); k != n {
+	if k, err := v.CopyTo(got); k != n || err != nil {
 		t.Errorf("CopyTo = %d", k)
 	}
 	diff(t, "CopyTo", got[:n], values)
-	if k := v.CopyTo(got[:2]); k != 2 {
+	if k, err := v.CopyTo(got[:2]); k != 2 || err != nil {
 		t.Errorf("CopyTo a shorter slice = %d", k)
 	}
 	slices.Reverse(got[:n])
-	if k := v.CopyFrom(got); k != n {
+	if k, err := v.CopyFrom(got); k != n || err != nil {
 		t.Errorf("CopyFrom = %d", k)
 	}
 	diff(t, "CopyFrom", v.Slice(), got[:n])
@@ -228,19 +228,28 @@ func TestViewMisusePanics(t *testing.T) {
 		wantPanic(t, ErrRange, func() { v.Sub(ij[0], ij[1]) }, itoa(ij[0])+":"+itoa(ij[1]), "25 elements")
 	}
 	wantPanic(t, ErrReadOnly, func() { c.Set(3, 1) }, "index 3", "25 elements", "read-only")
-	wantPanic(t, ErrReadOnly, func() { c.Fill(1) }, "read-only")
-	wantPanic(t, ErrReadOnly, func() { c.CopyFrom([]int32{1}) }, "read-only")
-	wantPanic(t, ErrReadOnly, func() { c.Sub(3, 5).Set(1, 1) }, "index 1", "read-only")
-	if c.CopyFrom(nil) != 0 || c.Sub(4, 4).CopyFrom([]int32{1}) != 0 {
-		t.Error("copied something from or to nothing")
+	wantErr(t, c.Fill(1), ErrReadOnly, "read-only", "25 int32")
+	n, err := c.CopyFrom([]int32{1})
+	if wantErr(t, err, ErrReadOnly, "read-only", "25 int32"); n != 0 {
+		t.Errorf("copied %d elements to a read-only view", n)
 	}
-	c.Sub(25, 25).Fill(1) // stores nothing
+	wantPanic(t, ErrReadOnly, func() { c.Sub(3, 5).Set(1, 1) }, "index 1", "read-only")
+	for what, copied := range map[string]func() (int, error){
+		"from nothing": func() (int, error) { return c.CopyFrom(nil) },
+		"to nothing":   func() (int, error) { return c.Sub(4, 4).CopyFrom([]int32{1}) },
+		"fill nothing": func() (int, error) { return 0, c.Sub(25, 25).Fill(1) },
+	} {
+		if n, err := copied(); n != 0 || err != nil {
+			t.Errorf("%s: %d, %v", what, n, err)
+		}
+	}
 	var zero View[int32]
 	wantPanic(t, ErrRange, func() { zero.At(0) }, "0 elements")
 	wantPanic(t, ErrRange, func() { zero.Set(0, 1) }, "0 elements")
 	wantPanic(t, ErrRange, func() { zero.Ptr(0) }, "0 elements")
-	zero.Fill(1)
-	if zero.Len() != 0 || zero.Slice() != nil || zero.CopyTo(make([]int32, 1)) != 0 || zero.Sync() != nil || zero.Sub(0, 0).Len() != 0 {
+	n, err = zero.CopyTo(make([]int32, 1))
+	if zero.Len() != 0 || zero.Slice() != nil || n != 0 || err != nil || zero.Fill(1) != nil || zero.Sync() != nil ||
+		zero.Sub(0, 0).Len() != 0 || zero.Region() != nil || zero.Offset() != 0 {
 		t.Error("the zero View has elements")
 	}
 }
@@ -342,7 +351,8 @@ func TestViewsDoNotAllocate(t *testing.T) {
 		v.Fill(3)
 		s.Fill(pair{})
 		var buf [100]int64
-		v.CopyFrom(buf[:v.CopyTo(buf[:])])
+		k, _ := v.CopyTo(buf[:])
+		v.CopyFrom(buf[:k])
 		for _, x := range v.All() {
 			buf[0] += x
 		}

@@ -2,9 +2,9 @@
 
 package mmap
 
-// On these machines a load or store of a whole integer may have any address.
+// On these machines a load or store of a whole number may have any address.
 
 const unalignedAccess = true
 
-func load[T Integer](p *T) T     { return *p }
-func store[T Integer](p *T, x T) { *p = x }
+func load[T Fixed](p *T) T     { return *p }
+func store[T Fixed](p *T, x T) { *p = x }

@@ -1,0 +1,125 @@
+package mmap
+
+// The cause of a fault. The processor says where it was and no more. What can be
+// found out about the byte now is found out once, in one pass, and a table says
+// what that means.
+
+// An access is what is known of one that faulted.
+type access uint8
+
+const (
+	aLoad access = 1 << iota
+	aStore
+	either = aLoad | aStore
+)
+
+// explain finds out why, and makes the error of it. The FaultError keeps the
+// owner meanwhile.
+func (f *fault) explain(a access) *FaultError {
+	e := &FaultError{Region: f.o.region(), Offset: f.off, name: f.m.describe()}
+	e.Err = f.m.examine(f.off, a).cause()
+	return e
+}
+
+// findings are what is known of a fault.
+type findings struct {
+	access  access // what it may have been
+	closed  bool   // the region is, by now
+	within  bool   // the page of the byte is within Len
+	sized   bool   // what is mapped is a file that has a size
+	unknown bool   // which cannot be asked for
+	missing bool   // the file has no page for the byte
+	changed bool   // two looks at the size found different ones
+	touch   bool   // it is harmless to try the access again
+	loads   bool   // a load passes now
+	mode    Mode   // of the region now
+	stores  bool   // a store passes now
+	denied  denial // what this process took away last
+	denying bool   // it did so while this was found out
+	shrunk  bool   // this process shortened the file, through whatever region, since it was mapped
+}
+
+// examine looks at the file, at the byte, and at the file again. It takes no lock
+// that is held while a disk is waited for, but may wait as long as the access
+// itself would have.
+func (m *mapping) examine(off int, a access) (f findings) {
+	f.access = a
+	if a == either && !m.storable.Load() && m.exposed.Load() == exposedNothing {
+		f.access = aLoad
+	}
+	f.sized = m.kind == regular
+	f.touch = m.kind != device
+	takes := m.taken.Load()
+	f.within, f.mode = m.holds(off), Mode(m.mode.Load())
+	before, known := m.fileSize()
+	if f.touch && !m.closed.Load() {
+		f.loads = m.touch(off, 1, aLoad) == nil
+		f.stores = f.loads && f.mode != ReadOnly && f.access&aStore != 0 && m.touch(off, 1, aStore) == nil
+	}
+	after, stillKnown := m.fileSize()
+	f.unknown = f.sized && !(known && stillKnown)
+	f.changed = !f.unknown && before != after
+	f.missing = f.sized && !f.unknown && int64(m.pageStart(off)) >= after-m.offset
+	f.within = f.within && m.holds(off)
+	f.mode = min(f.mode, Mode(m.mode.Load())) // ReadOnly, if it was at either look
+	f.denied = takes.last()
+	if now := m.taken.Load(); now != takes {
+		f.denied, f.denying = now.last(), true
+	}
+	f.shrunk = f.denied == deniedBySize || m.inode != nil && m.inode.shrinks.Load() != m.shrinks
+	f.closed = m.closed.Load() // last: whatever else was seen may come of it
+	return f
+}
+
+// holds reports whether the page of byte off is within Len.
+func (m *mapping) holds(off int) bool { return int64(m.pageStart(off)) < m.len.Load() }
+
+// fileSize returns the size of the file, 0 of what has none. known is false if it
+// cannot be asked for.
+func (m *mapping) fileSize() (size int64, known bool) {
+	if m.kind != regular {
+		return 0, true
+	}
+	size, err := m.file.size()
+	return size, err == nil
+}
+
+// cause says what the findings mean.
+func (f findings) cause() error {
+	mayStore := f.access&aStore != 0
+	switch {
+	case f.closed:
+		return ErrClosed
+	case f.missing, f.changed:
+		return ErrTruncated
+	case mayStore && f.mode == ReadOnly && (f.loads || !f.touch):
+		return ErrReadOnly
+	case !f.within:
+		return ErrTruncated
+	case f.denying && f.denied == deniedBySize:
+		return ErrTruncated
+	case f.denying && mayStore:
+		return ErrReadOnly
+	case !f.touch && mayStore && f.denied == deniedByMode:
+		return ErrReadOnly
+	case !f.touch:
+		return ErrIO
+	case !f.loads && f.unknown:
+		return ErrTruncated
+	case !f.loads:
+		return ErrIO
+	case mayStore && !f.stores:
+		return ErrIO
+
+	// From here on the access would pass now.
+	case mayStore && f.denied == deniedByMode:
+		return ErrReadOnly
+	case f.shrunk:
+		return ErrTruncated
+	case mayStore:
+		return ErrIO
+	case f.sized:
+		return ErrTruncated
+	}
+	return ErrIO
+}

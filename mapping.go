@@ -1,0 +1,291 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+	"weak"
+)
+
+// A mapping is what the system knows of a region: address space, file, mode. Here
+// stand its state, its locks, and the order of its stores.
+//
+// # Fields
+//
+//   - Fixed before the mapping is published (inserted into the registry), and never
+//     changed: base, slack, cap, offset, name, kind, request, sparse, locked,
+//     undumped, lingers, inode, turn, shrinks.
+//   - Stored under mu: space, reach, high, keep, window, gone,
+//     dir. The atomics len, mode,
+//     closed and taken are stored under mu too, and loaded anywhere.
+//   - Stored anywhere: exposed and storable, which are only ever set; changes, which
+//     only counts up; synced, which follows it.
+//   - node belongs to the registry, owner is fixed, file guards itself.
+//
+// # Locks
+//
+// From the outermost to the innermost:
+//
+//	turn         for the caller who changes or takes up the size of the file.
+//	             The only lock that is held while a disk is waited for.
+//	mu           of one mapping, short: held across stores, mmap and mprotect.
+//	registry.mu, inodes, inode.mu, file.mu, quarantine.mu, grace.mu: leaves. Under
+//	             them nothing else is locked, and no mapped byte is touched.
+//
+// A call that may wait for a disk is made without mu. Who makes one in order to
+// change the mapping holds the turn, and afterwards takes mu, looks again whether
+// the region is still open, and only then publishes. So Close, which takes mu and
+// leaves, waits for nobody. Under mu no mapped byte is touched either: the fault
+// would be explained, and the explanation takes mu.
+//
+// # Order of stores
+//
+// Who takes access away says so first (taken, closed), then changes mode or len,
+// then the pages: an access that faults finds its reason. Who gives access changes
+// the pages first, then mode or len: a method never finds a promise that the pages
+// do not keep. Before pages beyond len are touched, high covers them: Close leaves
+// no address free that somebody is about to touch.
+type mapping struct {
+	base     unsafe.Pointer // the region's first byte; nil if nothing is mapped
+	slack    uintptr        // from the first page to base, in bytes
+	cap      int
+	offset   int64 // of base, in the file
+	name     string
+	kind     kind
+	sparse   bool // see Config
+	locked   bool // see Config
+	undumped bool // core dumps leave out what lies beyond len
+	lingers  bool // see entombLater
+	request  request
+	inode    *inode // nil for memory
+	turn     *sync.Mutex
+	shrinks  uint32 // of the inode, when it was mapped
+
+	len      atomic.Int64 // accessible bytes; 0 once closed
+	mode     atomic.Int32
+	closed   atomic.Bool
+	taken    atomicTakings // what this process took away
+	exposed  atomic.Int32  // raw memory was handed out
+	storable atomic.Bool   // somebody may have a view that can store
+	changes  atomic.Uint32 // how often this region changed the file's size
+	synced   atomic.Uint32 // up to which of them the size is durable
+
+	mu     sync.Mutex
+	space  space
+	reach  uintptr // bytes from the first page on that mode gives access to
+	high   uintptr // bytes from the first page on that somebody may ever touch
+	keep   uintptr // bytes of the tombstone, once closed
+	window bool    // when last looked at, the file went on beyond the region
+	gone   bool    // all but the address space was given back
+	dir    *nameIn // where the file's name is not durable yet
+
+	file    file
+	ownTurn sync.Mutex // of memory, which shares its size with nobody
+	owner   weak.Pointer[owner]
+	node    node
+}
+
+// An owner is what a Region is a handle on, and what a view keeps. As long as one
+// of them reaches it, the mapping stays. The registry leads to the mapping and not
+// to the owner, or nothing would ever become unreachable.
+type owner struct {
+	*mapping
+	handle *Region // the one that the constructor returned
+}
+
+// Takings count how often this process took access away, and say what it was the
+// last time: four times the count, and the denial.
+type takings uint32
+
+// A denial is an access that was taken away.
+type denial uint32
+
+const (
+	deniedNothing denial = iota
+	deniedBySize
+	deniedByMode
+)
+
+func (t takings) last() denial { return denial(t & 3) }
+
+// take says that access goes. The caller holds mu.
+func (m *mapping) take(d denial) {
+	m.taken.Store((m.taken.Load()&^3 + 4) | takings(d))
+}
+
+// A counter of takings, loaded anywhere.
+type atomicTakings struct{ n atomic.Uint32 }
+
+func (a *atomicTakings) Load() takings   { return takings(a.n.Load()) }
+func (a *atomicTakings) Store(t takings) { a.n.Store(uint32(t)) }
+
+// How much raw memory was handed out.
+const (
+	exposedNothing int32 = iota
+	exposedBytes         // of what was within len
+	exposedSpace         // of all the space
+)
+
+// publish makes the mapping known: from here on a fault finds it.
+func (m *mapping) publish() *owner {
+	o := &owner{mapping: m}
+	o.handle = &Region{o}
+	m.owner = weak.Make(o)
+	if m.space.size > 0 {
+		registry.insert(m)
+	}
+	return o
+}
+
+// region returns a handle on the mapping, nil if nothing but raw memory is left
+// of it: the one that the constructor returned, unless another was assigned to it.
+func (o *owner) region() *Region {
+	switch {
+	case o == nil:
+		return nil
+	case o.handle.o == o:
+		return o.handle
+	}
+	return &Region{o}
+}
+
+// expose notes that raw memory is handed out. It loads before it stores, so that
+// goroutines that ask often share the cache line.
+func (m *mapping) expose(what int32) {
+	for old := m.exposed.Load(); old < what; old = m.exposed.Load() {
+		m.exposed.CompareAndSwap(old, what)
+	}
+}
+
+// at returns the address of byte off of the region.
+func (m *mapping) at(off int) unsafe.Pointer { return unsafe.Add(m.base, off) }
+
+// bytes is raw memory for use within a method, which keeps the owner meanwhile.
+func (m *mapping) bytes(off, n int) []byte { return unsafe.Slice((*byte)(m.at(off)), n) }
+
+// rights are what the mode means for pages.
+func (m *mapping) rightsOf(mode Mode) rights {
+	return rights{store: mode != ReadOnly, execute: m.request.rights.execute}
+}
+
+// page is the size in bytes of the pages that back the region.
+func (m *mapping) page() uintptr { return m.request.page }
+
+// pagesOf returns the bytes from the first page on, in whole pages, that the
+// region has if it is n bytes long.
+func (m *mapping) pagesOf(n int64) uintptr {
+	if n == 0 {
+		return 0
+	}
+	return roundUp(m.slack+uintptr(n), m.page())
+}
+
+// span returns the whole pages that hold the n bytes at off.
+func (m *mapping) span(off, n int) (from, to uintptr) {
+	from = (m.slack + uintptr(off)) &^ (m.page() - 1)
+	return from, roundUp(m.slack+uintptr(off)+uintptr(n), m.page())
+}
+
+// pageStart returns the first byte of the region in the page of byte off.
+func (m *mapping) pageStart(off int) int {
+	return max(off-int((m.slack+uintptr(off))%m.page()), 0)
+}
+
+func roundUp(n, page uintptr) uintptr { return (n + page - 1) &^ (page - 1) }
+
+// describe names the file, and where in it the region begins, for messages.
+func (m *mapping) describe() string {
+	if m.offset == 0 {
+		return m.name
+	}
+	return fmt.Sprintf("%s from byte %d", m.name, m.offset)
+}
+
+// check returns ErrClosed if the region is closed.
+func (m *mapping) check(op string) error {
+	if m.closed.Load() {
+		return failf(ErrClosed, "%s %s: region is closed", op, m.name)
+	}
+	return nil
+}
+
+// within checks the range of a method that takes one, n bytes at off, of which n
+// may be ToEnd. It returns the number of bytes.
+func (m *mapping) within(op string, off, n int) (int, error) {
+	have := int(m.len.Load()) // before closed is looked at: Close sets it after
+	if err := m.check(op); err != nil {
+		return 0, err
+	}
+	if n == ToEnd && off >= 0 && off <= have {
+		return have - off, nil
+	}
+	if off < 0 || n < 0 || off > have || n > have-off {
+		return 0, failf(ErrRange, "%s %s at offset %d of %s: region has %d bytes", op, byteCount(n), off, m.describe(), have)
+	}
+	return n, nil
+}
+
+func byteCount(n int) string {
+	if n == ToEnd {
+		return "all bytes"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// useFile calls fn with the file's handle, and words what keeps it from that.
+func (m *mapping) useFile(op string, fn func(h handle) error) error {
+	err := m.file.use(fn)
+	if errors.Is(err, fs.ErrClosed) {
+		if closed := m.check(op); closed != nil {
+			return closed
+		}
+		return failf(fs.ErrClosed, "%s %s: the file that Map was given is needed, and is closed by now", op, m.describe())
+	}
+	return err
+}
+
+// The functions below change the pages. The caller holds mu, and has seen that the
+// region is open.
+
+// cover makes sure that Close leaves no address of the first n bytes free.
+func (m *mapping) cover(n int64) { m.high = max(m.high, m.pagesOf(n)) }
+
+// commit gives access to the pages of the first n bytes. Those of a shared file
+// have it from the start, as a rule.
+func (m *mapping) commit(h handle, n int64) error {
+	m.cover(n)
+	end := m.pagesOf(n)
+	if end <= m.reach {
+		return nil
+	}
+	if !growsWithFile && h != noFile {
+		if err := m.space.fill(m.reach, end, h, &m.request); err != nil {
+			return err
+		}
+	} else if err := m.space.allow(m.reach, end, m.rightsOf(Mode(m.mode.Load()))); err != nil {
+		return err
+	}
+	m.reach = end
+	return nil
+}
+
+// fence takes access to the pages beyond the first end bytes of the space.
+func (m *mapping) fence(end uintptr) error {
+	if end >= m.reach {
+		return nil
+	}
+	var err error
+	if m.kind == memory {
+		err = m.space.discard(end, &m.request)
+	} else {
+		err = m.space.forbid(end, m.reach)
+	}
+	if err != nil {
+		return err
+	}
+	m.reach = end
+	return nil
+}

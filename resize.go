@@ -1,0 +1,320 @@
+package mmap
+
+import (
+	"errors"
+	"runtime"
+)
+
+// How a region and its file grow and shrink together. What may wait for a disk is
+// done without mu, by the one who has the turn. See the head of mapping.go.
+
+// Resize grows or shrinks the region to n bytes, in place, and the file with it.
+// Views and slices made before stay valid and keep their length. Those that reach
+// beyond a shrunken end fault with ErrTruncated from the next page on.
+//
+// Growing makes the file at least Offset+n bytes long, and allocates its disk
+// blocks as Create does: on a full disk nothing changes and the error says so. It
+// does not truncate a file that another process made longer before the call; what
+// that wrote can then be read. Otherwise what is grown into reads as zero, but for
+// what somebody stored beyond the file's end in its last page. Processes that grow
+// a file at the same time must take turns, as with ftruncate(2). Regions of one
+// process do so by themselves. If growing fails, region and file are as before.
+//
+// Shrinking gives the file Offset+n bytes, unless the file went on beyond the
+// region's end when it was mapped, refreshed or grown last: then the file stays as
+// it is. Memory grows and shrinks alike, and gives what it loses back.
+//
+// An n that is negative or beyond Cap is ErrRange. A region that cannot write the
+// file cannot resize it either: ErrReadOnly. If the region is closed meanwhile,
+// Resize returns ErrClosed, and a file that it had grown is given its old size
+// back, if nobody else has grown it. If Map borrowed the file and it is closed by
+// now, the error is fs.ErrClosed.
+func (r *Region) Resize(n int64) error {
+	m, err := r.valid("resize")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	switch {
+	case m.closed.Load():
+		return m.check("resize")
+	case n < 0 || n > int64(m.cap):
+		return failf(ErrRange, "resize %s to %d bytes: %d are reserved (see Config.Reserve)", m.describe(), n, m.cap)
+	case Mode(m.mode.Load()) != ReadWrite:
+		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v", m.describe(), n, Mode(m.mode.Load()))
+	case m.kind != regular && m.kind != memory:
+		return failf(errors.ErrUnsupported, "resize %s: only regular files and memory can grow", m.describe())
+	}
+	return m.inTurn("resize", func(h handle) error { return m.resize(h, n) })
+}
+
+// inTurn calls fn, which changes the size of the region or of its file, when it is
+// its turn. Memory has no file.
+func (m *mapping) inTurn(op string, fn func(h handle) error) error {
+	m.mu.Lock()
+	err := m.check(op)
+	if err == nil && m.inode != nil {
+		m.inode.hold()
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if m.inode != nil {
+		defer m.inode.release()
+	}
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.kind == memory {
+		return fn(noFile)
+	}
+	return m.useFile(op, fn)
+}
+
+// resize brings region and file to n bytes. The caller has the turn.
+func (m *mapping) resize(h handle, n int64) error {
+	old := m.len.Load()
+	if h == noFile {
+		if n < old {
+			return m.shrinkMemory(old, n)
+		}
+		return m.extend("resize", h, n, func() (int64, error) { return 0, nil })
+	}
+	m.changes.Add(1)
+	if n < old {
+		return m.shrinkFile(h, old, n)
+	}
+	return m.growFile(h, old, n)
+}
+
+func (m *mapping) shrinkFile(h handle, old, n int64) error {
+	m.mu.Lock()
+	err := m.check("resize")
+	window := m.window
+	if err == nil {
+		m.take(deniedBySize)
+		m.len.Store(n)
+		if window {
+			err = pathError(m.name, m.fence(m.pagesOf(n)))
+		}
+		if err != nil {
+			m.len.Store(old)
+		}
+	}
+	m.mu.Unlock()
+	if err != nil || window {
+		return err
+	}
+	m.inode.shrinks.Add(1)
+	if err = h.truncate(m.offset + n); err == nil {
+		return m.check("resize")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed.Load() {
+		m.len.Store(old)
+	}
+	return pathError(m.name, err)
+}
+
+// shrinkMemory gives back the pages beyond n bytes. Grown into again, they must
+// read as zero: whole pages because they are new ones, the bytes that share a page
+// with the new end because they are cleared here, when nothing can fail any more.
+func (m *mapping) shrinkMemory(old, n int64) error {
+	m.mu.Lock()
+	err := m.check("resize")
+	if err == nil {
+		m.take(deniedBySize)
+		m.len.Store(n)
+		if err = pathError(m.name, m.fence(m.pagesOf(n))); err != nil {
+			m.len.Store(old)
+		} else if m.request.hugeHint {
+			m.space.hugeHint()
+		}
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	rest := min(int64(m.pagesOf(n))-int64(m.slack), old) - n
+	if rest > 0 {
+		catch(func() error { clear(m.bytes(int(n), int(rest))); return nil }) // closed meanwhile: then they are gone
+	}
+	return m.check("resize")
+}
+
+// growFile makes sure that the file has the bytes from old to n of the region,
+// with disk blocks unless it is sparse, and then takes them up. If that fails, the
+// file gets its size back.
+func (m *mapping) growFile(h handle, old, n int64) error {
+	size, err := h.size()
+	if err != nil {
+		return pathError(m.name, err)
+	}
+	end := m.offset + n
+	err = m.extend("resize", h, n, func() (int64, error) {
+		if m.sparse || n == old {
+			return size, lengthen(h, size, end)
+		}
+		err := h.allocate(m.offset+old, n-old)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return size, err
+		}
+		if err := lengthen(h, size, end); err != nil {
+			return size, err
+		}
+		return size, m.touchFresh("resize", old, n)
+	})
+	if err == nil {
+		return nil
+	}
+	// A file system may even have taken what there was to have.
+	if now, e := h.size(); e == nil && size < now && now <= end {
+		h.truncate(size)
+	}
+	return err
+}
+
+// touchFresh makes the file system allocate the bytes from old to n by touching
+// them, where it cannot allocate otherwise.
+func (m *mapping) touchFresh(op string, old, n int64) error {
+	if old == n {
+		return nil
+	}
+	f := m.touch(int(old), int(n-old), aStore)
+	if f == nil {
+		return nil
+	}
+	if err := m.check(op); err != nil {
+		return err
+	}
+	return because(f.explain(aStore), ErrIO, "%s %s to %d bytes: no space for the page at offset %d", op, m.describe(), n, f.off)
+}
+
+// lengthen gives a file of size bytes at least n.
+func lengthen(h handle, size, n int64) error {
+	if size >= n {
+		return nil
+	}
+	return h.truncate(n)
+}
+
+// extend takes up the bytes of the region up to n, more than it has or as many,
+// after ready has made sure that they are there. ready may wait, and returns how
+// long the file is, if it goes on beyond them. Afterwards the region is n bytes
+// long, or as before.
+func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64, err error)) error {
+	m.mu.Lock()
+	err := m.check(op)
+	old, reach := m.len.Load(), m.reach
+	if err == nil {
+		m.cover(n)
+		if growsWithFile || h == noFile {
+			err = pathError(m.name, m.commit(noFile, n))
+		}
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	size, err := ready()
+	if err == nil && h == noFile && m.request.pool > 0 && n > old {
+		err = m.fromPool(int(old), int(n-old))
+	}
+	if err == nil && m.locked && n > old {
+		err = m.lockPages(int(old), int(n-old))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if closed := m.check(op); closed != nil {
+		return closed
+	}
+	if err == nil && !growsWithFile && h != noFile {
+		err = m.commit(h, n)
+	}
+	if err != nil {
+		m.undo(old, reach)
+		return pathError(m.name, err)
+	}
+	if m.undumped {
+		m.space.dump(m.pagesOf(old), m.pagesOf(n), true)
+	}
+	m.window = size > m.offset+n
+	m.len.Store(n)
+	return nil
+}
+
+// undo takes back what extend gave. The caller holds mu.
+func (m *mapping) undo(old int64, reach uintptr) {
+	if m.locked && m.kind != memory {
+		m.space.unlock(m.pagesOf(old), m.high)
+	}
+	m.fence(reach)
+}
+
+// fromPool takes huge pages for n bytes at off. Where address space is reserved,
+// the system has not set any aside.
+func (m *mapping) fromPool(off, n int) error {
+	if f := m.touch(off, n, aStore); f != nil {
+		if err := m.check("resize"); err != nil {
+			return err
+		}
+		return failf(ErrIO, "resize %s: no huge page for offset %d: %s", m.describe(), f.off, poolState(m.request.pool))
+	}
+	return nil
+}
+
+// Refresh takes up the size that another process, or another region, gave the
+// file: Len becomes the number of bytes that the file has from Offset on, at most
+// Cap. If Len comes out at Cap the file may have more, which only another mapping
+// with a larger Reserve can reach. Memory and devices have no other size to take
+// up.
+//
+// The file is the one that was mapped, whatever its name leads to by now. Before
+// Len changes, the last page of what is taken up is touched: a size that the
+// mapping cannot reach is an error, and Len stays as it was. If Map borrowed the
+// file and it is closed by now, the error is fs.ErrClosed.
+func (r *Region) Refresh() error {
+	m, err := r.valid("refresh")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	if m.kind != regular {
+		return m.check("refresh")
+	}
+	return m.inTurn("refresh", m.refresh)
+}
+
+func (m *mapping) refresh(h handle) error {
+	size, err := h.size()
+	if err != nil {
+		return pathError(m.name, err)
+	}
+	n := min(max(size-m.offset, 0), int64(m.cap))
+	if n <= m.len.Load() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if err := m.check("refresh"); err != nil {
+			return err
+		}
+		if n < m.len.Load() {
+			m.take(deniedBySize)
+		}
+		m.window = size > m.offset+n
+		m.len.Store(n)
+		return nil
+	}
+	return m.extend("refresh", h, n, func() (int64, error) {
+		if f := m.touch(int(n-1), 1, aLoad); f != nil {
+			if err := m.check("refresh"); err != nil {
+				return size, err
+			}
+			if now, err := h.size(); err != nil || now != size {
+				return size, pathError(m.name, err) // another process is at work, and an access will say so
+			}
+			return size, because(f.explain(aLoad), ErrTruncated, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
+		}
+		return size, nil
+	})
+}

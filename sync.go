@@ -1,0 +1,163 @@
+package mmap
+
+import (
+	"errors"
+	"io/fs"
+	"runtime"
+)
+
+// What makes stores durable.
+
+// Sync makes the whole region durable. When it returns nil, every store before the
+// call and the file's size survive a loss of power, as far as the system and the
+// disk keep their promises (msync(2) with MS_SYNC, fsync(2)). If Create or
+// OpenOrCreate made the region, the file's name survives too, in the directory
+// where it was then. The names of files that others made are theirs to make
+// durable.
+//
+// A write-back that failed is never forgotten, although the system reports it only
+// once. From then on Sync returns that first error, for every region of the file
+// in this process, until all of them are closed. What was stored since the last
+// Sync that returned nil may be lost. Close the regions, look at what the file has,
+// and store it again.
+//
+// If the file is now shorter than the region, so that stores were lost, Sync
+// returns ErrTruncated, although the system reports success. It does not notice
+// that a file was truncated and extended again. If Map borrowed the file and it is
+// closed by now, Sync still works on Linux, but finds a truncation only by whole
+// pages that are missing; elsewhere it returns an error.
+//
+// CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
+// If Close happens meanwhile, the error is ErrClosed and durability is unknown.
+func (r *Region) Sync() error { return r.sync("sync", 0, ToEnd) }
+
+// SyncRange is [Region.Sync] for the n bytes at off; n may be ToEnd. The pages that
+// hold them are written whole.
+func (r *Region) SyncRange(off, n int) error { return r.sync("sync", off, n) }
+
+func (r *Region) sync(op string, off, n int) error {
+	if _, err := r.valid(op); err != nil {
+		return err
+	}
+	return r.o.syncRange(op, off, n)
+}
+
+func (m *owner) syncRange(op string, off, n int) (err error) {
+	defer runtime.KeepAlive(m)
+	if n, err = m.within(op, off, n); err != nil {
+		return err
+	}
+	if m.kind == memory || m.request.private {
+		return nil
+	}
+	m.mu.Lock()
+	if err := m.check(op); err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	m.inode.hold()
+	m.mu.Unlock()
+	defer m.inode.release()
+	err = m.inode.writeBack(func() error { return m.writeBack(op, off, n) })
+	if closed := m.check(op); closed != nil {
+		return closed
+	}
+	if err != nil {
+		return pathError(m.name, err)
+	}
+	return m.stillThere(op, off, n)
+}
+
+// writeBack makes n bytes at off durable, and the size and the name of the file if
+// they are not.
+func (m *mapping) writeBack(op string, off, n int) error {
+	if n > 0 {
+		from, to := m.span(off, n)
+		if err := m.space.sync(from, to); err != nil {
+			return err
+		}
+	}
+	changes := m.changes.Load()
+	m.mu.Lock()
+	dir := m.dir
+	m.mu.Unlock()
+	if m.kind == device || syncsWithoutFile && changes == m.synced.Load() && dir == nil {
+		return nil
+	}
+	err := m.useFile(op, func(h handle) error {
+		if err := h.sync(); err != nil || dir == nil {
+			return err
+		}
+		err := dir.use(func(handle) error { return dir.sync(h) })
+		if err == fs.ErrClosed { // by another Sync, which has done it
+			return nil
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrClosed) && syncsWithoutFile {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m.synced.Store(changes)
+	m.mu.Lock()
+	if m.dir != dir {
+		dir = nil // another Sync, or Close, has released it
+	} else {
+		m.dir = nil
+	}
+	m.mu.Unlock()
+	dir.release()
+	return nil
+}
+
+// stillThere returns ErrTruncated if the file lacks any of the n bytes at off that
+// the region still has.
+func (m *mapping) stillThere(op string, off, n int) error {
+	end := int(min(int64(off+n), m.len.Load()))
+	if m.kind != regular || !m.storable.Load() {
+		return m.check(op)
+	}
+	size, err := m.file.size()
+	switch {
+	case err == nil && size >= m.offset+int64(end):
+		return nil
+	case err == nil:
+		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the file has only %d bytes now", op, n, off, m.describe(), size)
+	case m.check(op) != nil:
+		return m.check(op)
+	case end > off && m.touch(end-1, 1, aLoad) != nil:
+		if closed := m.check(op); closed != nil {
+			return closed
+		}
+		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the page at offset %d is missing", op, n, off, m.describe(), m.pageStart(end-1))
+	}
+	return nil
+}
+
+// Flush starts writing the pages that hold the n bytes at off back to the file, and
+// does not wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes
+// nothing durable: only Sync does. What has nothing to write back is nil.
+func (r *Region) Flush(off, n int) error {
+	m, err := r.valid("flush")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("flush", off, n); err != nil {
+		return err
+	}
+	if n == 0 || m.kind != regular && m.kind != block || m.request.private || !m.storable.Load() {
+		return m.check("flush")
+	}
+	from, to := m.span(off, n)
+	err = m.useFile("flush", func(h handle) error {
+		return m.space.startSync(from, to, h, m.offset-int64(m.slack)+int64(from))
+	})
+	if closed := m.check("flush"); closed != nil {
+		return closed
+	}
+	m.inode.note(err)
+	return pathError(m.name, err)
+}

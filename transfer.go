@@ -1,0 +1,119 @@
+package mmap
+
+import (
+	"os"
+	"runtime/debug"
+	"unsafe"
+)
+
+// Bulk copies between mapped memory and other memory, which may be mapped too. All
+// are as the built-in copy, and none ends the process.
+//
+// A copy is made whole. Only if it faults is it made again, page by page, to find
+// out how far it can go. Where the two sides overlap, a copy that was stopped in
+// the middle may have changed what is still to be copied: so it goes by pages from
+// the start, in the direction that is right, and a page either is copied or not.
+
+// transfer copies n elements of size bytes each from src to dst, with the bytes of
+// each reversed if reversed. It returns how many were copied before the first
+// that could not be, and why.
+func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
+	distance := uintptr(dst) - uintptr(src)
+	bytes := uintptr(n) * uintptr(size)
+	if distance >= bytes && -distance >= bytes {
+		if tryCopy(dst, src, n*size, size, reversed) == nil {
+			return n, nil
+		}
+	}
+	if distance == 0 || distance >= bytes {
+		return transferUpwards(dst, src, n, size, reversed)
+	}
+	return transferDownwards(dst, src, n, size, reversed)
+}
+
+// tryCopy copies n bytes, whole elements of size bytes, and returns the fault that
+// stopped it.
+func tryCopy(dst, src unsafe.Pointer, n, size int, reversed bool) (f *fault) {
+	s := scope{old: debug.SetPanicOnFault(true)}
+	defer s.report(&f)
+	if reversed && size > 1 {
+		copyReversed(dst, src, n, size)
+	} else {
+		copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
+	}
+	s.leave()
+	return nil
+}
+
+func transferUpwards(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
+	for i := 0; i < n; {
+		d, s := unsafe.Add(dst, i*size), unsafe.Add(src, i*size)
+		k := min(n-i, max(1, min(toPageEnd(d), toPageEnd(s))/size))
+		if f := tryCopy(d, s, k*size, size, reversed); f != nil {
+			return i, f.ofCopy(d, s, k*size)
+		}
+		i += k
+	}
+	return n, nil
+}
+
+// transferDownwards goes on where it cannot copy: what is above does not count any
+// more.
+func transferDownwards(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
+	var failed error
+	count := n
+	for i := n; i > 0; {
+		k := min(i, max(1, min(fromPageStart(unsafe.Add(dst, i*size)), fromPageStart(unsafe.Add(src, i*size)))/size))
+		i -= k
+		d, s := unsafe.Add(dst, i*size), unsafe.Add(src, i*size)
+		if f := tryCopy(d, s, k*size, size, reversed); f != nil {
+			count, failed = i, f.ofCopy(d, s, k*size)
+		}
+	}
+	return count, failed
+}
+
+// ofCopy explains the fault of a copy of n bytes that touches a page, or for one
+// element two pages, on each side. The side that failed is the one in whose page
+// the fault was.
+func (f *fault) ofCopy(dst, src unsafe.Pointer, n int) *FaultError {
+	stored, loaded := f.within(dst, n), f.within(src, n)
+	switch {
+	case stored && loaded:
+		return f.from(dst).explain(either)
+	case stored:
+		return f.from(dst).explain(aStore)
+	case loaded:
+		return f.from(src).explain(aLoad)
+	}
+	return f.explain(either)
+}
+
+// within reports whether the fault was in a page that n bytes at p lie in.
+func (f *fault) within(p unsafe.Pointer, n int) bool {
+	start := uintptr(f.m.base) + uintptr(f.m.pageStart(f.off))
+	return uintptr(p)+uintptr(n) > start && uintptr(p) < start+f.m.page()
+}
+
+// from moves the fault to the first byte from p on that lies in its page: where a
+// page is missing, all of it is.
+func (f *fault) from(p unsafe.Pointer) *fault {
+	f.off = f.m.pageStart(f.off)
+	if first := uintptr(f.m.base) + uintptr(f.off); uintptr(p) > first {
+		f.off += int(uintptr(p) - first)
+	}
+	return f
+}
+
+// toPageEnd returns the number of bytes from p to the end of its page.
+func toPageEnd(p unsafe.Pointer) int {
+	page := uintptr(os.Getpagesize())
+	return int(page - uintptr(p)%page)
+}
+
+// fromPageStart returns the number of bytes before p in the page of the last of
+// them.
+func fromPageStart(p unsafe.Pointer) int {
+	page := uintptr(os.Getpagesize())
+	return int((uintptr(p)-1)%page) + 1
+}
