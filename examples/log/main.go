@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	file := flag.String("file", "", "`name` of the file to make; log.txt in a new temporary folder if empty")
+	file := flag.String("file", "", "`name` of the file to make and keep; if empty, log.txt in a temporary folder that is gone at the end")
 	flag.Parse()
 	if err := run(os.Stdout, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "log:", err)
@@ -30,6 +30,7 @@ func run(w io.Writer, name string) error {
 		if err != nil {
 			return err
 		}
+		defer os.RemoveAll(dir)
 		name = filepath.Join(dir, "log.txt")
 	}
 	fmt.Fprintln(w, "file:", name)
@@ -49,7 +50,7 @@ func run(w io.Writer, name string) error {
 	if err != nil {
 		return err
 	}
-	return mmap.Guard(func() error { // in case somebody cuts the file just now
+	return mmap.Guard(func() error { // in case somebody truncates the file just now
 		fmt.Fprintln(w, ptr.At(0))
 
 		// *ptr = 1800;

@@ -28,16 +28,19 @@ func TestPrints900AndStoresAnother(t *testing.T) {
 	}
 }
 
-func TestMakesAFolderOfItsOwn(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+func TestLeavesNothingBehindUnlessAsked(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
 	var out bytes.Buffer
 	if err := run(&out, ""); err != nil {
 		t.Fatal(err)
 	}
-	line, _, _ := strings.Cut(out.String(), "\n")
-	name := strings.TrimPrefix(line, "file: ")
-	if _, err := os.Stat(name); err != nil || filepath.Base(name) != "log.txt" {
-		t.Errorf("it says %q: %v", line, err)
+	if !strings.Contains(out.String(), "\n900\n") {
+		t.Errorf("it prints %q", out.String())
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("it leaves %v, %v", left, err)
 	}
 }
 

@@ -1,0 +1,162 @@
+// Package mmap maps files, devices and memory, and views the mapped bytes as typed
+// values, in place.
+//
+//   - To read or change a file in place: [Open], [Create] or [OpenOrCreate], then [ViewOf].
+//   - To survive what others do to the file: wrap loops over views in [Guard].
+//   - To have every option of mmap(2): [Config]. For an open file or a device: [Map].
+//
+// A [Region] owns a mapping. Views of it load and store the mapped bytes
+// themselves, at the speed of a slice and without a copy: [View] in the machine's
+// byte order, [BigEndian] and [LittleEndian] in that of a file format, [AtomicView]
+// for memory that others share.
+//
+//	r, err := mmap.Open("log.txt", mmap.ReadWrite)
+//	if err != nil {
+//		return err
+//	}
+//	defer r.Close()
+//	v, err := mmap.ViewOf[int32](r, 0, mmap.ToEnd)
+//	if err != nil {
+//		return err
+//	}
+//	v.Set(0, v.At(0)+1)
+//	return r.Sync()
+//
+// Mapped memory breaks rules that Go programs rely on. It can vanish, change by
+// itself, and outlive or be outlived by what points to it. The rest of this page
+// says what this package promises about that, kind by kind.
+//
+// # Bounds
+//
+// A view is checked once, when it is made: it lies within its region, and its
+// length does not change. Every index is checked against that length, and a bad one
+// panics, as for a slice. Methods that take offsets return [ErrRange] instead. No
+// arithmetic on offsets and lengths overflows unnoticed, and no length from a
+// hostile file leads out of the region. Of the negative numbers only [ToEnd] means
+// something.
+//
+// # Lifetime
+//
+// A region never moves. Its address is fixed from Map on. It grows inside address
+// space that [Config.Reserve] held for it, so views made before [Region.Resize] are
+// valid after it.
+//
+// Nothing stale reads foreign data. [Region.Close] replaces the mapping, in one
+// step, by address space that nothing can access: a tombstone. It stays until no
+// Region and no view is left that could reach it, and every Guard is over that may
+// have to ask about it. So an access after or during Close faults, and never sees
+// what was mapped there next. A Region that becomes unreachable without Close is
+// unmapped by the garbage collector, though at no particular time.
+//
+// What [Region.Bytes], [Region.Reserved], [View.Slice] and [View.Ptr] return is raw
+// memory. The collector does not see it, and it does not keep its region:
+//
+//   - Once raw memory of a region was handed out, only Close unmaps it, ever.
+//   - After Close it stays inaccessible as long as a Region or a view is reachable,
+//     and then in a quarantine of bounded size, which the oldest leave first, and
+//     all of them when the system refuses more address space. Only a slice used
+//     after even that may meet memory of something else. Do not keep one beyond
+//     Close.
+//
+// The quarantine, and what waits for Guards, each hold at most an eighth of the
+// address space and of the mappings that the process may have (RLIMIT_AS and
+// vm.max_map_count on Linux).
+//
+// A mapping is this package's until it unmaps it. To unmap it behind the package's
+// back, by munmap(2) on [Region.Addr], is fatal: the next mapping there is torn
+// away when the region is closed.
+//
+// # Alignment
+//
+// Offsets of files, regions, Sync and Populate are in bytes and may have any value;
+// pages are the package's affair. The elements of a View and an AtomicView must be
+// aligned to their size, on every machine alike, and making a view checks it
+// ([ErrAlignment]). BigEndian, LittleEndian, [Get] and [Put] take any alignment.
+// What types a view accepts have the same bytes on every machine of the same byte
+// order: see [StructViewOf].
+//
+// # Faults
+//
+// An access that the system cannot serve is a fault: the file was truncated, the
+// region is closed or read-only, the device broken, the disk full. Every function
+// that returns an error turns it into one: a [*FaultError], which says where and
+// why. [Guard] does the same for accesses of your own, on the goroutine that calls
+// it; its documentation lists what it cannot reach. A fault elsewhere ends the
+// process.
+//
+//	err := mmap.Guard(func() error {
+//		sum := 0 // fn's own variable: see Guard
+//		for _, x := range v.All() {
+//			sum += int(x)
+//		}
+//		total = sum
+//		return nil
+//	})
+//
+// To be safe from faults where Guard does not reach, copy first ([Region.ReadAt],
+// [View.CopyTo], [Get]).
+//
+// Faults are found page by page. When a file is truncated in the middle of a page,
+// the rest of that page reads as zero, and what is stored there is lost; both
+// without a fault (mmap(2), NOTES). [Region.Sync] notices and says [ErrTruncated].
+// Only accesses that the compiler makes can fault: it may leave out a load whose
+// result is not used.
+//
+// # Threads
+//
+// Every method of a Region may be called at any time from any goroutine. Close does
+// not wait for the others; they return ErrClosed. Views are values and may be
+// copied and shared. Accesses to the same bytes follow the rules of Go's memory
+// model as for any memory: where two happen at a time, and one is a store, use an
+// AtomicView, or a lock. Close, Resize, Refresh and Protect count as neither.
+//
+// The race detector does not see mapped memory. It reports no race in it, and takes
+// no order from atomic operations in it: data that they publish in ordinary memory
+// can be reported although there is no race. Prove concurrent code by the outcomes
+// of tests.
+//
+// # Cold data
+//
+// A page fault on slow storage holds its thread, and the processor that Go gave it.
+// Once the collector wants to stop the world, it waits for the fault too, and the
+// whole program stands still. A system call does not hold it up. So where pages may
+// have to come from a slow disk or a network, call [Region.Populate] on the range
+// before a loop over it, or read the file with [os.File]. Populate waits in a system
+// call, and other goroutines run meanwhile.
+//
+// # When not to map
+//
+// To read a small file once, [os.ReadFile] is faster. So is write and fsync for a
+// small change that must be durable: the system writes more than what was stored.
+// A hole in a sparse file takes memory when it is read from a tmpfs. Pages of a
+// mapping count against the memory limit of a cgroup, and a process that exceeds it
+// is killed.
+//
+// # Files
+//
+// A region keeps to the file that it mapped, whatever its name leads to later. It
+// owns the file that Open, Create or OpenOrCreate opened, until Close. It borrows
+// the one that Map was given, and duplicates nothing: see [Config.Map]. Closing an
+// owned file releases the fcntl(2) locks that the process has on that file, as any
+// close(2) does. Who uses such locks calls Map.
+//
+// # Other processes
+//
+// Stores to a ReadWrite region are at once what every other process reads from the
+// file, mapped or not. Another process may truncate the file (a fault, see above),
+// extend it ([Region.Refresh] takes that up), or change bytes between two loads of
+// the same value: copy first what must not change between check and use. Locks are
+// advisory and not this package's; see flock(2).
+//
+// # Durability
+//
+// Nothing is durable before [Region.Sync] returns nil. A write-back that failed once
+// is never forgotten: every Sync of the file returns it until all its regions in the
+// process are closed. [Region.Flush] only starts writing.
+//
+// # Systems
+//
+// Linux, on every architecture that Go has there. Other unixes take the plain POSIX
+// ways, which are tested on Linux only. Elsewhere every function that maps returns
+// [errors.ErrUnsupported].
+package mmap
