@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -138,6 +139,13 @@ func (m *mapping) publish() *owner {
 		registry.insert(m)
 	}
 	return o
+}
+
+// watched has the collector say when nothing reaches the owner any more, and returns
+// its handle.
+func (o *owner) watched() *Region {
+	runtime.AddCleanup(o, (*mapping).unreachable, o.mapping)
+	return o.handle
 }
 
 // region returns a handle on the mapping, nil if nothing but raw memory is left

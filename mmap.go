@@ -266,9 +266,9 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 		}
 		st.size = size
 	}
-	var r *Region
+	var o *owner
 	if err == nil {
-		r, err = c.placeAs(m, h, st)
+		o, err = c.placeAs(m, h, st)
 	}
 	if err == nil && !allocated {
 		if have := m.len.Load(); have > 0 {
@@ -284,7 +284,7 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 		}
 		return nil, pathError(m.name, err)
 	}
-	return r, nil
+	return o.watched(), nil
 }
 
 // Map maps the open file or device f as c says. f's mode must allow what c.Mode
@@ -333,6 +333,9 @@ func (c Config) Anonymous(size int64) (*Region, error) {
 		return nil, failf(ErrRange, "map %d bytes of %s: Offset %d and Length %d are for files", size, name, c.Offset, c.Length)
 	}
 	c.Length = size
-	m := &mapping{name: name}
-	return c.placeAs(m, noFile, status{kind: memory, size: size, page: uintptr(os.Getpagesize())})
+	o, err := c.placeAs(&mapping{name: name}, noFile, status{kind: memory, size: size, page: uintptr(os.Getpagesize())})
+	if err != nil {
+		return nil, err
+	}
+	return o.watched(), nil
 }

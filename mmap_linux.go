@@ -21,6 +21,10 @@ const mapNoReserve = 0 // what has no access is charged to nobody
 // fdatasync(2) of the file that was mapped, closed or not.
 const syncsWithoutFile = true
 
+const hasPools = true // of huge pages
+
+const replacesInOneStep = true // mmap(2) with MAP_FIXED
+
 // refusesFlags finds flags that contradict the rest: they would take addresses by
 // force, share what is to be private, or do nothing.
 func refusesFlags(h handle, q *request) string {
@@ -34,7 +38,7 @@ func refusesFlags(h handle, q *request) string {
 		return "has MAP_HUGETLB: use HugePages"
 	case has(unix.MAP_GROWSDOWN):
 		return "has MAP_GROWSDOWN, and a region grows upwards: use Reserve"
-	case has(unix.MAP_SYNC) && (h == noFile || q.private || sharing != 0 && sharing != unix.MAP_SHARED_VALIDATE):
+	case has(mapSync) && (h == noFile || q.private || sharing != 0 && sharing != unix.MAP_SHARED_VALIDATE):
 		return "has MAP_SYNC, which means nothing but with a shared mapping of a file: leave out MAP_SHARED and MAP_PRIVATE"
 	case h == noFile:
 		return ""
@@ -83,7 +87,7 @@ func (q *request) mapFlags(memory bool) int {
 func (h handle) status() (status, error) {
 	st, err := h.stat()
 	s := statusOf(&st)
-	if err != nil || s.kind != regular || unix.Major(st.Dev) != 0 {
+	if err != nil || s.kind != regular || unix.Major(uint64(st.Dev)) != 0 {
 		return s, err
 	}
 	var fs unix.Statfs_t

@@ -1,54 +1,89 @@
-//go:build !linux
+//go:build !unix || aix
 
 package mmap
 
 import (
 	"errors"
-	"math"
+	"io/fs"
 	"os"
+	"runtime"
 )
 
-// Systems to come. Every function that maps returns errors.ErrUnsupported.
+// Systems without a file of their own. Nothing can be mapped, and whatever is asked
+// for is errors.ErrUnsupported. A new system begins with a copy of this file.
+//
+// AIX is among them. Its mmap(2) with MAP_FIXED refuses what is mapped already, so
+// there is no tombstone in one step, and no growth in place.
 
-const (
-	openFlags = 0
-	maxSpace  = math.MaxInt>>(16*is64) - 1<<21 + 1
-)
-
-type fileID struct{}
+type system struct{}
 
 type handle int
 
-func control(*os.File, func(handle) error) error { return errors.ErrUnsupported }
-func (handle) size() (int64, error)              { return 0, errors.ErrUnsupported }
-func (handle) truncate(int64) error              { return errors.ErrUnsupported }
-func (handle) sync() error                       { return errors.ErrUnsupported }
-func (handle) close() error                      { return errors.ErrUnsupported }
-func (handle) allocate(off, n int64) error       { return errors.ErrUnsupported }
-func (handle) startWriteback(off, n int64) error { return errors.ErrUnsupported }
-func (handle) syncFileSystem() error             { return errors.ErrUnsupported }
-func (handle) checkAccess(Mode) error            { return errors.ErrUnsupported }
+const noFile handle = -1
 
-func identify(os.FileInfo) fileID { return fileID{} }
+const (
+	growsWithFile    = true
+	syncsWithoutFile = false
+)
 
-func isBadAddress(error) bool { return false }
-func isNoMemory(error) bool   { return false }
+func mapSpace(h handle, q *request) (space, error) { return space{}, errors.ErrUnsupported }
 
-func duplicate(*os.File) (handle, error)   { return 0, errors.ErrUnsupported }
-func syncDirectory(*os.File) error         { return errors.ErrUnsupported }
-func filePageSize(*os.File) (int64, error) { return 0, errors.ErrUnsupported }
-func adviseHuge(*mapping) error            { return errors.ErrUnsupported }
-func populatePages([]byte, bool) error     { return errors.ErrUnsupported }
-func syncPages([]byte) error               { return errors.ErrUnsupported }
-func lockPages([]byte) error               { return errors.ErrUnsupported }
+func (s *space) fill(from, to uintptr, h handle, q *request) error { return errors.ErrUnsupported }
+func (s *space) allow(from, to uintptr, r rights) error            { return errors.ErrUnsupported }
+func (s *space) forbid(from, to uintptr) error                     { return errors.ErrUnsupported }
+func (s *space) discard(from uintptr, q *request) error            { return errors.ErrUnsupported }
+func (s *space) bury(keep uintptr) error                           { return errors.ErrUnsupported }
+func (s *space) unmap() error                                      { return errors.ErrUnsupported }
+func (s *space) sync(from, to uintptr) error                       { return errors.ErrUnsupported }
+func (s *space) lock(from, to uintptr) error                       { return errors.ErrUnsupported }
+func (s *space) unlock(from, to uintptr) error                     { return errors.ErrUnsupported }
+func (s *space) populate(from, to uintptr, store bool) error       { return errors.ErrUnsupported }
+func (s *space) hugeHint()                                         {}
+func (s *space) dump(from, to uintptr, on bool)                    {}
 
-func (Config) checkFlags(string, kind) error { return nil }
+func (s *space) startSync(from, to uintptr, h handle, off int64) error {
+	return errors.ErrUnsupported
+}
 
-func (m *mapping) private() bool                  { return false }
-func (m *mapping) mapPages(*os.File, int64) error { return errors.ErrUnsupported }
-func (m *mapping) commit(int64) error             { return errors.ErrUnsupported }
-func (m *mapping) fence(int64) error              { return errors.ErrUnsupported }
-func (m *mapping) decommit(int64) error           { return errors.ErrUnsupported }
-func (m *mapping) bury() error                    { return errors.ErrUnsupported }
-func (m *mapping) unmap() error                   { return errors.ErrUnsupported }
-func (m *mapping) protect(Mode) error             { return errors.ErrUnsupported }
+func openFile(name string, store bool) (handle, error) { return noFile, errors.ErrUnsupported }
+
+func createFile(name string, perm fs.FileMode) (created, error) {
+	return created{}, errors.ErrUnsupported
+}
+
+// control does not look at the file: nothing can be done with it.
+func control(f *os.File, fn func(h handle) error) error { return fn(0) }
+
+func (h handle) status() (status, error)                 { return status{}, errors.ErrUnsupported }
+func (h handle) size() (int64, error)                    { return 0, errors.ErrUnsupported }
+func (h handle) permits(r rights) error                  { return errors.ErrUnsupported }
+func (h handle) truncate(n int64) error                  { return errors.ErrUnsupported }
+func (h handle) allocate(off, n int64) error             { return errors.ErrUnsupported }
+func (h handle) sync() error                             { return errors.ErrUnsupported }
+func (h handle) readAt(p []byte, off int64) (int, error) { return 0, errors.ErrUnsupported }
+func (h handle) close() error                            { return errors.ErrUnsupported }
+
+type directory struct{ h handle }
+
+func (d *directory) sync(h handle) error { return errors.ErrUnsupported }
+func (d *directory) remove(h handle)     {}
+func (d *directory) close()              {}
+
+func limits() allowance            { return allowance{bytes: maxSpace, mappings: 1} }
+func usedUp() bool                 { return false }
+func wantsSpace(err error) bool    { return false }
+func lostWriteback(err error) bool { return false }
+func isBadAddress(err error) bool  { return false }
+
+// unmappable words the error that all of this is.
+func unmappable(err error) string {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return "on " + runtime.GOOS + " it"
+	}
+	return ""
+}
+
+func unmappableDevice(err error) bool          { return false }
+func poolState(size uintptr) string            { return runtime.GOOS + " has none" }
+func privateBy(flags int, otherwise bool) bool { return otherwise }
+func refusesFlags(h handle, q *request) string { return "" }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !aix
 
 package mmap
 
@@ -112,7 +112,8 @@ func followed(name string) string {
 			break
 		}
 		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(name), to)
+			dir, _ := filepath.Split(name)
+			to = dir + to // not cleaned: a ".." may follow another symbolic link
 		}
 		name = to
 	}
@@ -239,7 +240,7 @@ func (h handle) readAt(p []byte, off int64) (n int, err error) {
 }
 
 func (h handle) close() error {
-	if h < 0 {
+	if h < 0 || h == unix.AT_FDCWD { // which is not negative everywhere
 		return nil
 	}
 	err := intercepted("close", func() error { return unix.Close(int(h)) })
@@ -261,6 +262,9 @@ func protection(r rights) int {
 }
 
 func mapSpace(h handle, q *request) (space, error) {
+	if q.pool > 0 && !hasPools {
+		return space{}, q.refused(os.NewSyscallError("mmap", errors.ErrUnsupported))
+	}
 	prot, flags := protection(q.rights), q.mapFlags(h == noFile)
 	if q.hidden {
 		prot = unix.PROT_NONE
@@ -324,10 +328,11 @@ func (s *space) bury(keep uintptr) error {
 	if keep < s.size && munmap(unsafe.Add(s.addr, keep), s.size-keep) == nil {
 		s.size = keep
 	}
-	if s.size == 0 || s.fixed(0, s.size, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
+	if s.size == 0 || replacesInOneStep && s.fixed(0, s.size, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
 		return nil
 	}
-	// No mapping more is to be had. Then take the access, and the memory.
+	// No mapping more is to be had, or others could come between. Then take the
+	// access, and the memory.
 	err := s.forbid(0, s.size)
 	s.giveBack()
 	return err

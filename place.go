@@ -3,7 +3,6 @@ package mmap
 import (
 	"errors"
 	"math"
-	"runtime"
 )
 
 // How a Config becomes a mapping: what no file could satisfy is refused before any
@@ -83,17 +82,22 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 	return length, max(length, c.Reserve), nil
 }
 
-// place maps the file h.
+// place maps the file h, and makes the Region.
 func (c Config) place(m *mapping, h handle) (*Region, error) {
 	st, err := h.status()
 	if err != nil {
-		return nil, pathError(m.name, err)
+		return nil, unfitToMap(m.name, st, err)
 	}
-	return c.placeAs(m, h, st)
+	o, err := c.placeAs(m, h, st)
+	if err != nil {
+		return nil, err
+	}
+	return o.watched(), nil
 }
 
-// placeAs maps h, of which st is known, and makes the Region.
-func (c Config) placeAs(m *mapping, h handle, st status) (*Region, error) {
+// placeAs maps h, of which st is known. Until it is watched, the mapping can be
+// abandoned.
+func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	size := st.size
 	if st.kind != regular && st.kind != memory {
 		if c.Length == 0 && st.size == 0 && !st.asks {
@@ -145,8 +149,7 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*Region, error) {
 		m.abandon()
 		return nil, err
 	}
-	runtime.AddCleanup(o, (*mapping).unreachable, m)
-	return o.handle, nil
+	return o, nil
 }
 
 // address works out where the pages are to be, and how many.
@@ -259,7 +262,7 @@ func unfitToOpen(name string, err error) error {
 func unfitToMap(name string, st status, err error) error {
 	err = pathError(name, err)
 	what := unmappable(err)
-	if what == "" && st.kind == device && unmappableDevice(err) {
+	if what == "" && (st.kind == device && unmappableDevice(err) || st.asks && !wantsSpace(err)) {
 		what = "it"
 	}
 	if what == "" {

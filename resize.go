@@ -188,7 +188,7 @@ func (m *mapping) touchFresh(op string, old, n int64) error {
 	if err := m.check(op); err != nil {
 		return err
 	}
-	return because(f.explain(aStore), ErrIO, "%s %s to %d bytes: no space for the page at offset %d", op, m.describe(), n, f.off)
+	return failf(ErrIO, "%s %s to %d bytes: no space for the page at offset %d", op, m.describe(), n, f.off)
 }
 
 // lengthen gives a file of size bytes at least n.
@@ -313,7 +313,7 @@ func (m *mapping) refresh(h handle) error {
 			if now, err := h.size(); err != nil || now != size {
 				return size, pathError(m.name, err) // another process is at work, and an access will say so
 			}
-			return size, because(f.explain(aLoad), ErrTruncated, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
+			return size, failf(ErrIO, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
 		}
 		return size, nil
 	})

@@ -7,64 +7,74 @@ import (
 )
 
 // The seam. Above it the library knows regions, files and modes, and no system.
-// Below it, in mmap_GOOS.go, stands what one system does, and nothing of a
-// Region, a Config, a Mode, a name or a lock. A new system is one new file that
-// defines all of the following. mmap_unix.go is POSIX and serves all unixes.
+// Below it, in mmap_GOOS.go, stands what one system does, and nothing of a Region, a
+// Config, a Mode, a name or a lock.
 //
-// Address space, in whole pages; from and to are offsets from space.addr:
+// To add a system: a new unix is one file, with the few constants that the head of
+// mmap_posix.go lists; mmap_unix.go and mmap_posix.go do the rest. Any other system
+// begins with a copy of mmap_other.go, and defines all of the following.
 //
-//	system                      what a space needs beside its address, often nothing
-//	handle, noFile              an open file, as system calls want it
-//	growsWithFile               a shared mapping may lie beyond the file's end, and comes to life there when the file grows
-//	mapSpace(h, q)              maps h, or memory if h is noFile, as the request says
+// # Address space
+//
+// In whole pages. from and to are offsets from space.addr, and from is below to
+// unless it says otherwise.
+//
+//	system                    what a space needs beside its address; an empty struct where that is nothing
+//	growsWithFile             a shared mapping may lie beyond the file's end, and comes to life there when the file grows
+//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out
 //	space.fill(from, to, h, q)  maps the file's pages into reserved space, where growsWithFile is false
-//	space.allow(from, to, r)    gives access to pages
-//	space.forbid(from, to)      takes it
-//	space.discard(from, q)      replaces private pages, up to the end, by fresh ones without access
-//	space.bury(keep)            in one step makes the first keep bytes inaccessible for good, and gives back their pages; releases the rest
-//	space.unmap()               gives the address space back
-//	space.sync(from, to)        writes pages of a file back and waits
-//	space.startSync(from, to, h, off)  starts to, does not wait
-//	space.lock(from, to)        keeps pages in memory
-//	space.unlock(from, to)      no longer
-//	space.populate(from, to, store)    brings pages in, in a system call; errors.ErrUnsupported if there is none
-//	space.hugeHint()            asks for huge pages where the system likes
-//	space.dump(from, to, on)    says whether a core dump has the pages; a hint
+//	space.allow(from, to, r)  gives access; nothing if from is to
+//	space.forbid(from, to)    takes it; nothing if from is to
+//	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were
+//	space.bury(keep)          in one step makes the first keep bytes inaccessible for good, gives their memory back, and releases the rest. Sets size to what is still ours: more than keep if the rest could not be released. An error means that access could not be taken
+//	space.unmap()             releases all of it
+//	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write
+//	space.startSync(from, to, h, off)  starts to write back, at off in the file; may do nothing where it would wait
+//	space.lock(from, to)      keeps pages in memory
+//	space.unlock(from, to)    no longer
+//	space.populate(from, to, store)  brings pages in, in a system call. errors.ErrUnsupported if there is none; after any other error the caller touches the pages to find out which one
+//	space.hugeHint()          asks for huge pages where the system likes
+//	space.dump(from, to, on)  says whether a core dump has the pages; a hint; from may be to
 //
-// Files:
+// # Files
 //
-//	openFile(name, store)       opens an existing file; never waits for a pipe's other end
-//	createFile(name, perm)      opens one, or makes it, and opens the directory of its name before
-//	control(f, fn)              calls fn with the handle of an *os.File, which stays open meanwhile
-//	handle.status()             what the file is
-//	handle.size()               in bytes, asked anew
-//	handle.permits(r)           whether it was opened for that access
-//	handle.truncate(n)          sets the size
-//	handle.allocate(off, n)     takes disk space, extending the file; errors.ErrUnsupported if the file system cannot
-//	handle.sync()               makes data and size durable, through the disk's own cache
-//	handle.readAt(p, off)       an ordinary read
+//	handle, noFile            an open file as system calls want it: an integer type. handle(0) stands for any file where only "== noFile" matters
+//	directory                 where a file has a name. It has a field h, its handle, which handle.close is given
+//	openFile(name, store)     opens an existing file; never waits for a pipe's other end
+//	createFile(name, perm)    opens a file or makes it, and opens the directory of its name before. Where directories cannot be opened, their h is noFile, of which close is nil
+//	control(f, fn)            calls fn with the handle of an *os.File, which stays open meanwhile; os.ErrClosed if f is closed
+//	handle.status()           what the file is
+//	handle.size()             in bytes, asked anew
+//	handle.permits(r)         an error, as of mapping, if the file was not opened for that access
+//	handle.truncate(n)        sets the size
+//	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
+//	handle.sync()             makes data and size durable, through the disk's own cache
+//	handle.readAt(p, off)     an ordinary read
 //	handle.close()
-//	directory.sync(h)           makes the name of h in it durable
-//	directory.remove(h)         removes that name, if it is still h's
-//	directory.close()
-//	syncsWithoutFile            space.sync alone makes data durable
+//	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
+//	directory.remove(h)       removes that name, if it is still h's
+//	syncsWithoutFile          space.sync alone makes data durable
 //
-// What the system's answers mean:
+// # What the system's answers mean
 //
-//	limits()                    how much address space and how many mappings the process may have
-//	wantsSpace(err)             whether a call failed for want of either
-//	usedUp()                    whether the process is at such a limit, where even Go's collector cannot run
-//	lostWriteback(err)          data that was to be written back is lost
-//	isBadAddress(err)           a system call met an inaccessible page
-//	unmappable(err)             what cannot be mapped, in words, if the error means that
-//	unmappableDevice(err)       whether it does of a device
-//	poolState(size)             how many huge pages of a size the system has, in words
-//	privateBy(flags, otherwise) whether flags make a mapping private
-//	refusesFlags(h, q)             why the flags contradict the rest of the request, in words
+//	limits()                  how much address space and how many mappings the process may have; maxSpace, and a large number, where there is no limit
+//	usedUp()                  whether it is at such a limit, where even Go's collector cannot run
+//	wantsSpace(err)           whether a call failed for want of either
+//	lostWriteback(err)        data that was to be written back is lost; false for a call that was refused or not made, errors.ErrUnsupported and fs.ErrClosed among those
+//	isBadAddress(err)         a system call met an inaccessible page
+//	unmappable(err)           what cannot be mapped, in words, if the error of openFile, status or mapSpace means that; words a bare errors.ErrUnsupported too
+//	unmappableDevice(err)     whether the error of mapSpace means that of a device
+//	poolState(size)           how many huge pages of a size the system has, in words
+//	privateBy(flags, otherwise)  whether flags make a mapping private
+//	refusesFlags(h, q)        why the flags contradict the rest of the request, in words; asked before the file is looked at, so of q only flags, rights, private, hugeHint and pool are set
 //
-// Errors carry the name of the system call, as [os.SyscallError] does, or are
-// errors.ErrUnsupported. Where a limit stood in the way, they name it and its
-// value. Every system call goes through intercepted, so that tests can refuse it.
+// # Errors
+//
+// An error is an [os.SyscallError] with the name of the call. A bare
+// errors.ErrUnsupported has a meaning for allocate and populate, and where
+// unmappable words it; elsewhere it belongs into an os.SyscallError. Where a limit
+// stood in the way, the error names it and its value. Every system call whose
+// failure a caller can see goes through intercepted, so that tests can refuse it.
 
 // A space is address space that this package owns, in whole pages.
 type space struct {

@@ -1,0 +1,24 @@
+package mmap
+
+import "golang.org/x/sys/unix"
+
+// What DragonFly has otherwise than mmap_posix.go. Its mmap(2) with MAP_FIXED takes
+// the old pages away first, and another thread may then be given the range.
+
+const (
+	mapExactly   = 0 // the address is a hint
+	mapNoReserve = unix.MAP_NORESERVE
+
+	msyncAndWait = unix.MS_SYNC
+	msyncToStart = unix.MS_ASYNC
+
+	adviseNoDump = unix.MADV_NOCORE
+	adviseDump   = unix.MADV_CORE
+
+	spaceLimit = unix.RLIMIT_AS
+	lockLimit  = unix.RLIMIT_MEMLOCK
+
+	replacesInOneStep = false
+)
+
+func (h handle) sync() error { return h.fsync() }

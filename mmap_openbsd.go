@@ -1,0 +1,26 @@
+package mmap
+
+import "golang.org/x/sys/unix"
+
+// What OpenBSD has otherwise than mmap_posix.go. Its msync(2) reports what could not
+// be written only with MS_INVALIDATE. With MS_ASYNC it waits, and forgets: so
+// nothing starts before Sync. There is no RLIMIT_AS, and what has no access
+// does not count for RLIMIT_DATA.
+
+const (
+	mapExactly   = 0 // the address is a hint
+	mapNoReserve = unix.MAP_NORESERVE
+
+	msyncAndWait = unix.MS_SYNC | unix.MS_INVALIDATE
+	msyncToStart = 0
+
+	adviseNoDump = unix.MADV_NORMAL // no such advice
+	adviseDump   = unix.MADV_NORMAL
+
+	spaceLimit = unlimited
+	lockLimit  = unix.RLIMIT_MEMLOCK
+
+	replacesInOneStep = true
+)
+
+func (h handle) sync() error { return h.fsync() }

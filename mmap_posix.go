@@ -1,0 +1,148 @@
+//go:build unix && !aix && (!linux || mmap_posix)
+
+package mmap
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The plain POSIX ways, which darwin, the BSDs, Solaris and illumos take. With the
+// build tag mmap_posix Linux takes them too, so that its tests run them.
+//
+// What one of these systems has otherwise stands in mmap_GOOS.go:
+//
+//	mapExactly          flags that keep mmap(2) from choosing another address; 0 if there are none
+//	mapNoReserve        flags that keep it from setting swap aside
+//	msyncAndWait        flags of msync(2) for writing back, with the errors
+//	msyncToStart        flags of msync(2) that start to; 0 if it would wait
+//	adviseNoDump, adviseDump    advice of madvise(2) on core dumps; the same if there is none
+//	spaceLimit, lockLimit       resources of getrlimit(2), or unlimited
+//	replacesInOneStep   mmap(2) with MAP_FIXED never leaves its range free meanwhile
+//	handle.sync()       see space.go
+
+// msync(2) brings pages to the file system. What the file system and the disk still
+// hold is the affair of fsync(2), which needs the file.
+const syncsWithoutFile = false
+
+const hasPools = false // of huge pages
+
+// sharing are the flags of mmap(2) that say who sees a store.
+const sharing = unix.MAP_SHARED | unix.MAP_PRIVATE
+
+// refusesFlags finds flags that contradict the rest: they would take addresses by
+// force, or share what is to be private. What else a system does not know, its
+// mmap(2) refuses.
+func refusesFlags(h handle, q *request) string {
+	shared, private := q.flags&sharing == unix.MAP_SHARED, q.flags&sharing == unix.MAP_PRIVATE
+	switch {
+	case q.flags&unix.MAP_FIXED != 0:
+		return "has MAP_FIXED: use Addr"
+	case h == noFile:
+		return ""
+	case q.flags&unix.MAP_ANON != 0:
+		return "has MAP_ANON: use Anonymous"
+	case !q.private && q.rights.store && private:
+		return "has MAP_PRIVATE: use Mode CopyOnWrite"
+	case q.private && shared:
+		return "has MAP_SHARED: use Mode ReadWrite"
+	}
+	return ""
+}
+
+// privateBy reports whether flags make a mapping private, or if they say nothing,
+// what was meant otherwise.
+func privateBy(flags int, otherwise bool) bool {
+	return otherwise || flags&sharing == unix.MAP_PRIVATE
+}
+
+func (q *request) mapFlags(memory bool) int {
+	flags := q.flags
+	switch {
+	case flags&sharing != 0:
+		// The caller's choice, such as shared anonymous memory.
+	case q.private:
+		flags |= unix.MAP_PRIVATE
+	default:
+		flags |= unix.MAP_SHARED
+	}
+	if memory {
+		flags |= unix.MAP_ANON
+	}
+	if q.hidden {
+		flags |= mapNoReserve // set no swap aside for what may never be used
+	}
+	return flags
+}
+
+// status is fstat(2).
+func (h handle) status() (status, error) {
+	st, err := h.stat()
+	return statusOf(&st), err
+}
+
+// allocate has no system call: posix_fallocate(3) is the C library's here.
+func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
+
+// fsync is fsync(2).
+func (h handle) fsync() error {
+	return call("fsync", func() error { return unix.Fsync(int(h)) })
+}
+
+// syncFileSystem cannot be done: sync(2) need not wait.
+func (h handle) syncFileSystem() error {
+	return withLimit(os.NewSyscallError("fsync", errors.ErrUnsupported), "the file's name cannot be made durable, because its directory cannot be read")
+}
+
+// sync is msync(2). EINVAL is the answer for what cannot be synced because nothing
+// has to be, such as the memory of devices.
+func (s *space) sync(from, to uintptr) error {
+	err := s.msync(from, to, msyncAndWait)
+	if errors.Is(err, unix.EBUSY) { // pages that are locked stay, with MS_INVALIDATE too
+		err = s.msync(from, to, unix.MS_SYNC)
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
+// startSync is msync(2) with MS_ASYNC.
+func (s *space) startSync(from, to uintptr, h handle, off int64) error {
+	if msyncToStart == 0 {
+		return nil
+	}
+	return s.msync(from, to, msyncToStart)
+}
+
+func (s *space) msync(from, to uintptr, flags int) error {
+	return call("msync", func() error { return unix.Msync(s.from(from, to), flags) })
+}
+
+// populate has no system call that reports a page that could not be had:
+// posix_madvise(3) with POSIX_MADV_WILLNEED reports nothing.
+func (s *space) populate(from, to uintptr, store bool) error { return errors.ErrUnsupported }
+
+// hugeHint does nothing: these systems choose the size of pages by themselves.
+func (s *space) hugeHint() {}
+
+// dump is madvise(2), where it knows advice on core dumps.
+func (s *space) dump(from, to uintptr, on bool) {
+	advice := adviseNoDump
+	if on {
+		advice = adviseDump
+	}
+	if from < to && adviseNoDump != adviseDump {
+		s.madvise(from, to, advice)
+	}
+}
+
+// giveBack is madvise(2) with MADV_DONTNEED, which keeps what the pages hold, so
+// it suits those of a file. The memory is the first to go when others want some.
+func (s *space) giveBack() { s.madvise(0, s.size, unix.MADV_DONTNEED) }
+
+func (s *space) madvise(from, to uintptr, advice int) error {
+	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })
+}

@@ -1,0 +1,25 @@
+//go:build mmap_posix
+
+package mmap
+
+import "golang.org/x/sys/unix"
+
+// Linux as a plain POSIX system, for tests of mmap_posix.go.
+
+const (
+	mapExactly   = 0 // the address is a hint
+	mapNoReserve = unix.MAP_NORESERVE
+
+	msyncAndWait = unix.MS_SYNC
+	msyncToStart = unix.MS_ASYNC
+
+	adviseNoDump = unix.MADV_NORMAL // no such advice
+	adviseDump   = unix.MADV_NORMAL
+
+	spaceLimit = unix.RLIMIT_AS
+	lockLimit  = unix.RLIMIT_MEMLOCK
+
+	replacesInOneStep = true
+)
+
+func (h handle) sync() error { return h.fsync() }
