@@ -133,20 +133,26 @@ func (s *scope) report(f **fault) {
 	}
 }
 
-// recovered returns the fault of which v is the panic value. A v that is none goes
-// on panicking; that of runtime.Goexit is nil.
+// recovered is faultOrPanic for a scope that fn has left by a panic.
 func (s *scope) recovered(v any) *fault {
 	debug.SetPanicOnFault(s.old)
+	f := faultOrPanic(v)
+	// To the collector, frames that a panic has left are dead, and with them the
+	// views that were used there, unless fn itself has them.
+	runtime.KeepAlive(s.fn)
+	return f
+}
+
+// faultOrPanic returns the fault of which v is the panic value. A v that is none
+// goes on panicking; that of runtime.Goexit is nil.
+func faultOrPanic(v any) *fault {
 	if v == nil {
 		return nil
 	}
 	f := faultOf(v)
 	if f == nil {
-		panic(v) // here, while fn's frames are still on the stack
+		panic(v) // here, while the frames that it left are still on the stack
 	}
-	// To the collector, frames that a panic has left are dead, and with them the
-	// views that were used there, unless fn itself has them.
-	runtime.KeepAlive(s.fn)
 	return f
 }
 

@@ -34,14 +34,19 @@ func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) 
 // tryCopy copies n bytes, whole elements of size bytes, and returns the fault that
 // stopped it.
 func tryCopy(dst, src unsafe.Pointer, n, size int, reversed bool) (f *fault) {
-	s := scope{old: debug.SetPanicOnFault(true)}
-	defer s.report(&f)
+	old, done := debug.SetPanicOnFault(true), false
+	defer func() { // what scope does, without a call that every small copy would pay for
+		debug.SetPanicOnFault(old)
+		if !done {
+			f = faultOrPanic(recover())
+		}
+	}()
 	if reversed && size > 1 {
 		copyReversed(dst, src, n, size)
 	} else {
 		copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
 	}
-	s.leave()
+	done = true
 	return nil
 }
 
