@@ -29,7 +29,7 @@ type model struct {
 	mode      Mode
 	closed    bool
 	window    bool // the file goes on beyond the region, and is not cut by it
-	reach     int  // where it was fenced off, because it shrank in the file
+	reach     int  // where it was fenced off, because the file goes on
 
 	bytes []byte // of the file, and zeros beyond its end; of the memory
 	wild  []bool // which of them nobody knows
@@ -60,12 +60,14 @@ func (m *model) reachOf(n int) int {
 	return m.pageEnd(m.offset+n) - m.offset
 }
 
-// grow makes the region n bytes long.
-func (m *model) grow(n int) {
-	if n > m.len {
-		m.reach = max(m.reach, m.reachOf(n))
-	}
+// take makes the region n bytes long, as long as the file or not.
+func (m *model) take(n int) {
 	m.len = n
+	if m.window = m.size > m.offset+n; m.window {
+		m.reach = min(m.reach, m.reachOf(n))
+	} else {
+		m.reach = math.MaxInt
+	}
 }
 
 // resizeFile is ftruncate.
@@ -191,6 +193,9 @@ func runScript(name string, s script) error {
 	defer r.Close()
 	m.cap = r.Cap()
 	m.reach = math.MaxInt
+	if m.window {
+		m.reach = m.reachOf(m.len)
+	}
 	most := m.offset + m.cap + 2*page
 	m.bytes = append(quiet(m.size), make([]byte, most+2*page-m.size)...)
 	m.wild = make([]bool, len(m.bytes))
@@ -257,8 +262,8 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 			m.len = n
 		case n >= m.len:
 			m.resizeFile(max(m.size, m.offset+n))
-			m.grow(n)
-			m.window = m.size > m.offset+n
+			m.reach = max(m.reach, m.reachOf(n))
+			m.take(n)
 		default:
 			if m.window {
 				m.reach = min(m.reach, m.reachOf(n))
@@ -271,8 +276,9 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 	case 4, 5:
 		did("Refresh")
 		if !m.closed && !m.anonymous {
-			m.grow(min(max(m.size-m.offset, 0), m.cap))
-			m.window = m.size > m.offset+m.len
+			n := min(max(m.size-m.offset, 0), m.cap)
+			m.reach = max(m.reach, m.reachOf(n))
+			m.take(n)
 		}
 		return same(r.Refresh(), or(nil))
 	case 6, 7, 8, 9:

@@ -232,6 +232,9 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	if err == nil && !growsWithFile && h != noFile {
 		err = m.commit(h, n)
 	}
+	if err == nil && h != noFile {
+		err = m.follow(size > m.offset+n, n)
+	}
 	if err != nil {
 		m.undo(old, reach)
 		return pathError(m.name, err)
@@ -239,9 +242,28 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	if m.undumped {
 		m.space.dump(m.pagesOf(old), m.pagesOf(n), true)
 	}
-	m.window = size > m.offset+n
 	m.len.Store(n)
 	return nil
+}
+
+// follow gives access to what the file may grow into beyond the n bytes that the
+// region is to have, or takes it if the file goes on beyond them. The caller holds
+// mu.
+func (m *mapping) follow(window bool, n int64) error {
+	var err error
+	switch {
+	case m.request.private || !growsWithFile:
+	case window:
+		err = m.fence(m.pagesOf(n))
+	case m.reach < m.space.size:
+		if err = m.space.allow(m.reach, m.space.size, m.rightsOf(Mode(m.mode.Load()))); err == nil {
+			m.reach = m.space.size
+		}
+	}
+	if err == nil {
+		m.window = window
+	}
+	return err
 }
 
 // undo takes back what extend gave. The caller holds mu.
@@ -292,20 +314,21 @@ func (m *mapping) refresh(h handle) error {
 		return pathError(m.name, err)
 	}
 	n := min(max(size-m.offset, 0), int64(m.cap))
-	if n <= m.len.Load() {
+	if n < m.len.Load() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err := m.check("refresh"); err != nil {
 			return err
 		}
-		if n < m.len.Load() {
-			m.take(deniedBySize)
-		}
-		m.window = size > m.offset+n
+		m.take(deniedBySize)
 		m.len.Store(n)
-		return nil
+		return pathError(m.name, m.follow(false, n))
 	}
+	fresh := n > m.len.Load()
 	return m.extend("refresh", h, n, func() (int64, error) {
+		if !fresh {
+			return size, nil
+		}
 		if f := m.touch(int(n-1), 1, aLoad); f != nil {
 			if err := m.check("refresh"); err != nil {
 				return size, err
