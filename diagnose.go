@@ -66,7 +66,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	if now := m.taken.Load(); now != takes {
 		f.denied, f.denying = now.last(), true
 	}
-	f.shrunk = f.denied == deniedBySize || m.inode != nil && m.inode.shrinks.Load() != m.shrinks
+	f.shrunk = f.denied == deniedBySize || m.file.inode != nil && m.file.inode.shrinks.Load() != m.shrinks
 	f.closed = m.closed.Load() // last: whatever else was seen may come of it
 	return f
 }

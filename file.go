@@ -11,57 +11,73 @@ import (
 // borrows it: it belongs to the caller, who may close it at any time. Nothing here
 // looks a file up by its name again.
 
-// A file is the open file of one region. The zero file is that of memory.
+// A file is the open file of one region, and what that region has in common with
+// others of the file. The zero file is that of memory.
 type file struct {
 	mu       sync.Mutex // a leaf
 	borrowed *os.File
 	owned    handle
-	users    int // of owned: the region, and the calls in progress; closed at 0
+	inode    *inode
+	users    int // the region, and the calls in progress; at 0 all is given back
 }
 
-// use calls fn with the file's handle, which stays open meanwhile. If the region
-// or, of a borrowed file, the caller has closed it, the error is fs.ErrClosed.
-func (f *file) use(fn func(h handle) error) error {
+// enter keeps the file open, and its inode, until leave. It reports whether the
+// region still has it.
+func (f *file) enter() bool {
 	f.mu.Lock()
-	borrowed := f.borrowed
-	if borrowed == nil {
-		if f.users == 0 {
-			f.mu.Unlock()
-			return fs.ErrClosed
-		}
-		f.users++
+	defer f.mu.Unlock()
+	if f.users == 0 {
+		return false
 	}
-	f.mu.Unlock()
-	if borrowed != nil {
-		return control(borrowed, fn)
-	}
-	defer f.leave()
-	return fn(f.owned)
+	f.users++
+	return true
 }
 
-// leave ends a use. The last to leave closes the file, under no lock: that may
+// leave ends a use. The last to leave closes an owned file, under no lock: that may
 // wait for a disk.
 func (f *file) leave() error {
 	f.mu.Lock()
 	f.users--
 	last := f.users == 0
 	f.mu.Unlock()
-	if last {
-		return f.owned.close()
+	if !last {
+		return nil
 	}
-	return nil
+	if f.inode != nil {
+		f.inode.release()
+	}
+	return f.owned.close()
 }
 
 // release ends the region's use of its file.
 func (f *file) release() error {
 	f.mu.Lock()
-	owned := f.borrowed == nil && f.users > 0
 	f.borrowed = nil
+	open := f.users > 0
 	f.mu.Unlock()
-	if owned {
-		return f.leave()
+	if !open {
+		return nil
 	}
-	return nil
+	return f.leave()
+}
+
+// use calls fn with the file's handle, which stays open meanwhile. If the region
+// or, of a borrowed file, the caller has closed it, the error is fs.ErrClosed.
+func (f *file) use(fn func(h handle) error) error {
+	if !f.enter() {
+		return fs.ErrClosed
+	}
+	defer f.leave()
+	if f.owned != noFile {
+		return fn(f.owned)
+	}
+	f.mu.Lock()
+	borrowed := f.borrowed
+	f.mu.Unlock()
+	if borrowed == nil {
+		return fs.ErrClosed
+	}
+	return control(borrowed, fn)
 }
 
 // size asks for the size of the file in bytes.
@@ -129,14 +145,6 @@ func holdInode(id fileID) *inode {
 	}
 	n.refs++
 	return n
-}
-
-// hold is for a call that needs the inode until its own release. The caller holds
-// the mu of a mapping that has it.
-func (n *inode) hold() {
-	inodes.Lock()
-	defer inodes.Unlock()
-	n.refs++
 }
 
 func (n *inode) release() {

@@ -18,7 +18,7 @@ import (
 //
 //   - Fixed before the mapping is published (inserted into the registry), and never
 //     changed: base, slack, cap, offset, name, kind, request, sparse, locked,
-//     undumped, lingers, inode, turn, shrinks.
+//     undumped, lingers, turn, shrinks.
 //   - Stored under mu: space, reach, high, keep, window, gone,
 //     dir. The atomics len, mode,
 //     closed and taken are stored under mu too, and loaded anywhere.
@@ -61,7 +61,6 @@ type mapping struct {
 	undumped bool // core dumps leave out what lies beyond len
 	lingers  bool // see entombLater
 	request  request
-	inode    *inode // nil for memory
 	turn     *sync.Mutex
 	shrinks  uint32 // of the inode, when it was mapped
 

@@ -305,10 +305,14 @@ func (c Config) Map(f *os.File) (*Region, error) {
 		return nil, err
 	}
 	var r *Region
+	m := &mapping{name: name, file: file{borrowed: f, owned: noFile, users: 1}}
 	err := control(f, func(h handle) (err error) {
-		r, err = c.place(&mapping{name: name, file: file{borrowed: f}}, h)
+		r, err = c.place(m, h)
 		return err
 	})
+	if err != nil {
+		m.file.release()
+	}
 	if r == nil && errors.Is(err, os.ErrClosed) {
 		err = &fs.PathError{Op: "map", Path: name, Err: os.ErrClosed}
 	}

@@ -96,7 +96,7 @@ func (c Config) place(m *mapping, h handle) (*Region, error) {
 }
 
 // placeAs maps h, of which st is known. Until it is watched, the mapping can be
-// abandoned.
+// abandoned. If it fails, the file is still to be released.
 func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	size := st.size
 	if st.kind != regular && st.kind != memory {
@@ -129,8 +129,8 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	}
 	m.turn = &m.ownTurn
 	if h != noFile {
-		m.inode = holdInode(st.id)
-		m.turn, m.shrinks = &m.inode.turn, m.inode.shrinks.Load()
+		n := holdInode(st.id) // which the file gives back
+		m.file.inode, m.turn, m.shrinks = n, &n.turn, n.shrinks.Load()
 	}
 	m.mode.Store(int32(c.Mode))
 	m.storable.Store(c.Mode != ReadOnly)
@@ -138,9 +138,6 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	m.lingers = st.lingers && !q.private
 	m.undumped = reserve > length && (st.nameless || st.kind == memory && c.Flags != 0)
 	if err := m.mapPages(h, length); err != nil {
-		if m.inode != nil {
-			m.inode.release()
-		}
 		return nil, unfitToMap(m.name, st, err)
 	}
 	m.len.Store(length)
@@ -243,9 +240,6 @@ func (m *mapping) abandon() {
 	if m.space.size > 0 {
 		registry.remove(m)
 		unmapped.release(m.space)
-	}
-	if m.inode != nil {
-		m.inode.release()
 	}
 }
 

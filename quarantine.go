@@ -93,9 +93,6 @@ func (m *mapping) letGo() error {
 		return nil
 	}
 	dir.release()
-	if m.inode != nil {
-		m.inode.release()
-	}
 	return m.file.release()
 }
 

@@ -51,24 +51,16 @@ func (r *Region) Resize(n int64) error {
 // inTurn calls fn, which changes the size of the region or of its file, when it is
 // its turn. Memory has no file.
 func (m *mapping) inTurn(op string, fn func(h handle) error) error {
-	m.mu.Lock()
-	err := m.check(op)
-	if err == nil && m.inode != nil {
-		m.inode.hold()
-	}
-	m.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if m.inode != nil {
-		defer m.inode.release()
-	}
-	m.turn.Lock()
-	defer m.turn.Unlock()
 	if m.kind == memory {
+		m.turn.Lock()
+		defer m.turn.Unlock()
 		return fn(noFile)
 	}
-	return m.useFile(op, fn)
+	return m.useFile(op, func(h handle) error {
+		m.turn.Lock()
+		defer m.turn.Unlock()
+		return fn(h)
+	})
 }
 
 // resize brings region and file to n bytes. The caller has the turn.
@@ -105,7 +97,7 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	if err != nil || window {
 		return err
 	}
-	m.inode.shrinks.Add(1)
+	m.file.inode.shrinks.Add(1)
 	if err = h.truncate(m.offset + n); err == nil {
 		return m.check("resize")
 	}

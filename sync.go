@@ -50,15 +50,11 @@ func (m *owner) syncRange(op string, off, n int) (err error) {
 	if m.kind == memory || m.request.private {
 		return nil
 	}
-	m.mu.Lock()
-	if err := m.check(op); err != nil {
-		m.mu.Unlock()
-		return err
+	if !m.file.enter() {
+		return m.check(op)
 	}
-	m.inode.hold()
-	m.mu.Unlock()
-	defer m.inode.release()
-	err = m.inode.writeBack(func() error { return m.writeBack(op, off, n) })
+	defer m.file.leave()
+	err = m.file.inode.writeBack(func() error { return m.writeBack(op, off, n) })
 	if closed := m.check(op); closed != nil {
 		return closed
 	}
@@ -158,6 +154,6 @@ func (r *Region) Flush(off, n int) error {
 	if closed := m.check("flush"); closed != nil {
 		return closed
 	}
-	m.inode.note(err)
+	m.file.inode.note(err)
 	return pathError(m.name, err)
 }
