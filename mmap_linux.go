@@ -145,14 +145,15 @@ func (s *space) startSync(from, to uintptr, h handle, off int64) error {
 }
 
 // populate is madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE, since
-// Linux 5.14. Unlike MAP_POPULATE they report what they could not do.
+// Linux 5.14. Unlike MAP_POPULATE they report what they could not do. Where signals
+// keep coming, it counts as what the system cannot do: see allocate.
 func (s *space) populate(from, to uintptr, store bool) error {
 	advice := unix.MADV_POPULATE_READ
 	if store {
 		advice = unix.MADV_POPULATE_WRITE
 	}
 	err := s.madvise(from, to, advice)
-	for _, cannot := range []error{unix.EINVAL, unix.ENOSYS, unix.EPERM} {
+	for _, cannot := range []error{unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.EINTR} {
 		if errors.Is(err, cannot) {
 			return errors.ErrUnsupported
 		}
