@@ -150,10 +150,11 @@ func (d *directory) sync(h handle) error {
 
 // remove removes the file's name, unless it is another file's by now.
 func (d *directory) remove(h handle) {
-	var now, ours unix.Stat_t
-	if unix.Fstatat(int(d.h), d.name, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(h), &ours) == nil &&
-		now.Dev == ours.Dev && now.Ino == ours.Ino {
-		unix.Unlinkat(int(d.h), d.name, 0)
+	var now unix.Stat_t
+	err := call("fstatat", func() error { return unix.Fstatat(int(d.h), d.name, &now, unix.AT_SYMLINK_NOFOLLOW) })
+	ours, e := h.stat()
+	if err == nil && e == nil && now.Dev == ours.Dev && now.Ino == ours.Ino {
+		call("unlinkat", func() error { return unix.Unlinkat(int(d.h), d.name, 0) })
 	}
 }
 
