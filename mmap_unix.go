@@ -333,8 +333,9 @@ func (s *space) bury(keep uintptr) error {
 		return nil
 	}
 	// No mapping more is to be had, or others could come between. Then take the
-	// access, and the memory.
+	// access, and the memory, which the system keeps as long as it is locked.
 	err := s.forbid(0, s.size)
+	s.unlock(0, s.size)
 	s.giveBack()
 	return err
 }
