@@ -55,13 +55,13 @@ func (m *owner) syncRange(op string, off, n int) (err error) {
 	}
 	defer m.file.leave()
 	err = m.file.inode.writeBack(func() error { return m.writeBack(op, off, n) })
+	if err == nil {
+		err = m.stillThere(op, off, n)
+	}
 	if closed := m.check(op); closed != nil {
 		return closed
 	}
-	if err != nil {
-		return pathError(m.name, err)
-	}
-	return m.stillThere(op, off, n)
+	return pathError(m.name, err)
 }
 
 // writeBack makes n bytes at off durable, and the size and the name of the file if
@@ -113,7 +113,7 @@ func (m *mapping) writeBack(op string, off, n int) error {
 func (m *mapping) stillThere(op string, off, n int) error {
 	end := int(min(int64(off+n), m.len.Load()))
 	if m.kind != regular || !m.storable.Load() {
-		return m.check(op)
+		return nil
 	}
 	size, err := m.file.size()
 	switch {
@@ -121,12 +121,7 @@ func (m *mapping) stillThere(op string, off, n int) error {
 		return nil
 	case err == nil:
 		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the file has only %d bytes now", op, n, off, m.describe(), size)
-	case m.check(op) != nil:
-		return m.check(op)
 	case end > off && m.touch(end-1, 1, aLoad) != nil:
-		if closed := m.check(op); closed != nil {
-			return closed
-		}
 		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the page at offset %d is missing", op, n, off, m.describe(), m.pageStart(end-1))
 	}
 	return nil
