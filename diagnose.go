@@ -43,6 +43,9 @@ type findings struct {
 // that is held while a disk is waited for, but may wait as long as the access
 // itself would have.
 func (m *mapping) examine(off int, a access) (f findings) {
+	if f.closed = m.closed.Load(); f.closed { // that says it all, and the file is not asked
+		return f
+	}
 	f.access = a
 	if a == either && !m.storable.Load() && m.exposed.Load() == exposedNothing {
 		f.access = aLoad

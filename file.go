@@ -18,7 +18,8 @@ type file struct {
 	borrowed *os.File
 	owned    handle
 	inode    *inode
-	users    int // the region, and the calls in progress; at 0 all is given back
+	users    int  // the region, and the calls in progress; at 0 all is given back
+	released bool // by the region
 }
 
 // enter keeps the file open, and its inode, until leave. It reports whether the
@@ -26,7 +27,7 @@ type file struct {
 func (f *file) enter() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.users == 0 {
+	if f.users == 0 || f.released {
 		return false
 	}
 	f.users++
@@ -52,8 +53,8 @@ func (f *file) leave() error {
 // release ends the region's use of its file.
 func (f *file) release() error {
 	f.mu.Lock()
-	f.borrowed = nil
-	open := f.users > 0
+	open := f.users > 0 && !f.released
+	f.borrowed, f.released = nil, true
 	f.mu.Unlock()
 	if !open {
 		return nil
