@@ -1,0 +1,129 @@
+package mmap
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// tempFile makes a file with the given bytes.
+func tempFile(t testing.TB, data []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "data.bin")
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// pattern returns n bytes of which each tells its own offset apart from those
+// nearby.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8*31)
+	}
+	return b
+}
+
+// need stops the test if err is not nil, and otherwise closes r at its end.
+func need(t testing.TB, r *Region, err error) *Region {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func open(t testing.TB, name string, mode Mode) *Region {
+	t.Helper()
+	r, err := Open(name, mode)
+	return need(t, r, err)
+}
+
+// wantErr checks an error's kind, and that its text has all of the words.
+func wantErr(t testing.TB, err, kind error, words ...string) {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Errorf("error is %v, want one that is %v", err, kind)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
+
+func contents(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func diff(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func nativeBytes(x uint64) []byte { return binary.NativeEndian.AppendUint64(nil, x) }
+
+// anonymous returns size zeroed bytes.
+func anonymousRegion(t testing.TB, size int64) *Region {
+	t.Helper()
+	r, err := Anonymous(size)
+	return need(t, r, err)
+}
+
+// panicValue returns what fn panics with, nil if it does not.
+func panicValue(fn func()) (v any) {
+	defer func() { v = recover() }()
+	fn()
+	return nil
+}
+
+// wantPanic checks that fn panics with an error of a kind, with words.
+func wantPanic(t testing.TB, kind error, fn func(), words ...string) {
+	t.Helper()
+	err, ok := panicValue(fn).(error)
+	if !ok {
+		t.Errorf("panic value is %v, want an error that is %v", panicValue(fn), kind)
+		return
+	}
+	wantErr(t, err, kind, words...)
+}
+
+const bitsOfInt = 32 << (^uint(0) >> 63)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// emulated says that the processor is, so that millions of operations take
+// minutes.
+var emulated = func() bool {
+	switch runtime.GOARCH {
+	case "amd64", "386", "arm64":
+		return false
+	}
+	return true
+}()
+
+func rounds(t testing.TB, n int) int {
+	if testing.Short() || emulated {
+		t.Logf("%d rounds instead of %d: -short, or an emulated processor", n/100, n)
+		return n / 100
+	}
+	return n
+}
