@@ -3,6 +3,7 @@ package mmap
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -126,4 +127,51 @@ func rounds(t testing.TB, n int) int {
 		return n / 100
 	}
 	return n
+}
+
+// Results of loads go here, or the compiler leaves the loads out.
+var (
+	sinkInt    int64
+	sinkString string
+	sinkBool   bool
+)
+
+// wantFault checks all that a FaultError says.
+func wantFault(t testing.TB, label string, err error, r *Region, name string, off int, kind error) {
+	t.Helper()
+	var f *FaultError
+	if !errors.As(err, &f) {
+		t.Errorf("%s: %v, want a *FaultError", label, err)
+		return
+	}
+	if f.Region != r || f.Offset != off || f.Err != kind {
+		t.Errorf("%s: region %v, offset %d, %v; want %v, %d, %v", label, f.Region, f.Offset, f.Err, r, off, kind)
+	}
+	wantErr(t, err, kind, name, fmt.Sprintf("offset %d ", off))
+	if strings.Contains(err.Error(), "nil pointer") {
+		t.Errorf("%s: %q speaks of nil pointers", label, err)
+	}
+}
+
+// quiet is pattern without the byte absent.
+func quiet(n int) []byte {
+	b := pattern(n)
+	for i := range b {
+		if b[i] == absent {
+			b[i]--
+		}
+	}
+	return b
+}
+
+// noCleanup is a testing.TB for which need does not keep the region.
+type noCleanup struct{ testing.TB }
+
+func (noCleanup) Cleanup(func()) {}
+
+// panicOf returns the value with which fn panics.
+func panicOf(fn func()) (v any) {
+	defer func() { v = recover() }()
+	fn()
+	return nil
 }

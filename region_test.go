@@ -460,3 +460,47 @@ func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
 		}
 	}
 }
+
+func TestReadAtAndWriteAtCountExactlyWhenClosedMeanwhile(t *testing.T) {
+	const size = 4 << 20
+	name := tempFile(t, bytes.Repeat([]byte{0x5A}, size))
+	for i := range 40 {
+		r := open(t, name, ReadWrite)
+		off := int64(i * 100)
+		p := make([]byte, size-off)
+		begun, done := make(chan struct{}), make(chan error)
+		go func() {
+			<-begun
+			done <- r.Close()
+		}()
+		close(begun)
+		for {
+			clear(p)
+			var n int
+			var err error
+			if i%2 == 0 {
+				n, err = r.ReadAt(p, off)
+				if !bytes.Equal(p[:n], bytes.Repeat([]byte{0x5A}, n)) {
+					t.Errorf("ReadAt read bytes that never were in the file")
+				}
+			} else {
+				n, err = r.WriteAt(bytes.Repeat([]byte{0x5A}, len(p)), off)
+			}
+			if err == nil {
+				runtime.Gosched()
+				continue
+			}
+			wantErr(t, err, ErrClosed, name)
+			var f *FaultError
+			if errors.As(err, &f) && int64(n) != int64(f.Offset)-off {
+				t.Errorf("%d bytes at %d, but %v", n, off, err)
+			} else if f == nil && n != 0 {
+				t.Errorf("%d bytes at %d and %v", n, off, err)
+			}
+			break
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
