@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -174,4 +177,100 @@ func panicOf(fn func()) (v any) {
 	defer func() { v = recover() }()
 	fn()
 	return nil
+}
+
+// collectTill runs the garbage collector until done. Its cleanups run on
+// goroutines of the runtime, at no promised time.
+func collectTill(t testing.TB, done func() bool) {
+	t.Helper()
+	for begin := time.Now(); !done(); runtime.Gosched() {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("the garbage collector did not do it within 20 seconds")
+		}
+		runtime.GC()
+	}
+}
+
+// collectAll runs the garbage collector, and what it calls, through the things
+// that are unreachable now, and those that only they hold.
+func collectAll(t testing.TB) {
+	t.Helper()
+	for range 3 {
+		var done atomic.Bool
+		runtime.AddCleanup(&struct{ *int }{}, func(done *atomic.Bool) { done.Store(true) }, &done)
+		collectTill(t, done.Load)
+	}
+}
+
+// budgetMappings is how many mappings a quarantine holds.
+var budgetMappings = limits().share(1, budgetShare).mappings
+
+// listed reports whether m has its address space.
+func listed(m *mapping) bool { return registry.find(uintptr(m.base)) == m }
+
+// heldIn returns what a quarantine holds, oldest first.
+func heldIn(q *quarantine) (held []*mapping) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for e := q.held.Front(); e != nil; e = e.Next() {
+		held = append(held, e.Value.(*mapping))
+	}
+	return held
+}
+
+// mapsAt returns what /proc/self/maps says of an address: the protection, and
+// "" if nothing is mapped there.
+func mapsAt(t testing.TB, addr uintptr) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skipf("cannot look at the process's mappings: %v", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var start, end uintptr
+		var perms string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &start, &end, &perms); n == 3 && start <= addr && addr < end {
+			return perms
+		}
+	}
+	return ""
+}
+
+const tombstone = "---p"
+
+// countMappings returns the number of the process's mappings.
+func countMappings(t testing.TB) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skipf("cannot count the process's mappings: %v", err)
+	}
+	return bytes.Count(b, []byte("\n"))
+}
+
+// processStatus returns a line of /proc/self/status, in KiB.
+func processStatus(t testing.TB, field string) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skipf("cannot look at the process's memory: %v", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, is := strings.CutPrefix(line, field+":"); is {
+			n := 0
+			if _, err := fmt.Sscanf(value, "%d kB", &n); err == nil {
+				return n
+			}
+		}
+	}
+	t.Skipf("this system does not say %s", field)
+	return 0
+}
+
+func p1() []byte { return make([]byte, 1) }
+
+// gone reports whether the address space of m is given back. Something else may
+// have come there since.
+func gone(t testing.TB, m *mapping, addr uintptr) bool {
+	return mapsAt(t, addr) != tombstone || registry.find(addr) == nil
 }

@@ -264,3 +264,34 @@ var childFileSizeLimit = registerChild("under RLIMIT_FSIZE", func(t testing.TB, 
 		}
 	}
 })
+
+func TestAGrowthThatCannotBeLockedLeavesTheFileAsItWas(t *testing.T) {
+	runChild(t, childLockLimit)
+}
+
+var childLockLimit = registerChild("a limit of locked memory", func(t testing.TB, args []string) {
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}); err != nil {
+		t.Skipf("cannot limit locked memory: %v", err)
+	}
+	// Root is not bound by the limit, so be nobody from here on.
+	if os.Getuid() == 0 {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chmod(dir, 0o777), os.Chdir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Setuid(65534); err != nil {
+			t.Skipf("cannot be anybody else: %v", err)
+		}
+	} else if err := os.Chdir(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Config{Lock: true, Reserve: 1 << 20}.Create("f", 4096)
+	need(t, r, err)
+	err = r.Resize(1 << 20)
+	if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("Resize beyond the limit of locked memory: %v", err)
+	}
+	if fi, err := os.Stat("f"); err != nil || fi.Size() != 4096 || r.Len() != 4096 {
+		t.Errorf("the file has %d bytes, the region %d, want 4096; %v", fi.Size(), r.Len(), err)
+	}
+})
