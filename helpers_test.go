@@ -274,3 +274,6 @@ func p1() []byte { return make([]byte, 1) }
 func gone(t testing.TB, m *mapping, addr uintptr) bool {
 	return mapsAt(t, addr) != tombstone || registry.find(addr) == nil
 }
+
+//go:noinline
+func sinkInt64(int64) {}

@@ -316,30 +316,6 @@ func TestCreateOfAWindowOfTheFile(t *testing.T) {
 	}
 }
 
-func TestMapOutlivesTheFile(t *testing.T) {
-	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
-		name := tempFile(t, []byte("hello"))
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := Map(f, mode)
-		need(t, r, err)
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-		if got := string(r.Bytes()); got != "hello" {
-			t.Errorf("%v: read %q", mode, got)
-		}
-		if err := r.Sync(); err != nil {
-			t.Errorf("%v: %v", mode, err)
-		}
-	}
-}
-
 func TestAnonymousMemoryIsZeroAndWritable(t *testing.T) {
 	r, err := Anonymous(100000)
 	need(t, r, err)
