@@ -1,5 +1,3 @@
-//go:build linux
-
 package mmap
 
 import (
@@ -13,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // closedPart is a part whose every access faults, of a region that lives as long
@@ -144,11 +140,13 @@ func TestPanicsThatAreNoFaultPassThroughGuard(t *testing.T) {
 }
 
 func TestAFaultInMemoryOfOthersPassesThroughGuard(t *testing.T) {
-	b, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	page := uintptr(os.Getpagesize())
+	others, err := mapSpace(noFile, &request{hidden: true, private: true, page: page, size: page}) // which no region has
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(b)
+	defer others.unmap()
+	b := others.from(0, page)
 	got := panicOf(func() { Guard(func() error { sinkInt += int64(b[3]); return nil }) })
 	f, ok := got.(interface{ Addr() uintptr })
 	if want := uintptr(unsafe.Pointer(&b[3])); !ok || f.Addr() != want {
