@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -297,38 +296,6 @@ func TestTwoRegionsOfOneFileShareItsBytes(t *testing.T) {
 		}
 		if got, err := Get[uint8](b, off); got != uint8(off) || err != nil {
 			t.Errorf("offset %d: %d, %v", off, got, err)
-		}
-	}
-}
-
-func TestFilesLargerThanMemory(t *testing.T) {
-	if math.MaxInt == math.MaxInt32 {
-		t.Skip("a 32-bit address space holds no such file at once")
-	}
-	name := filepath.Join(t.TempDir(), "huge")
-	var size int64 = 1 << 40
-	r, err := Config{Sparse: true}.Create(name, size)
-	if errors.Is(err, syscall.EFBIG) {
-		t.Skipf("the file system has no file of 1 TiB: %v", err)
-	}
-	need(t, r, err)
-	for _, off := range []int64{0, 1 << 30, size/2 + 3, size - 8} {
-		if err := Put(r, int(off), off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, off := range []int64{0, 1 << 30, size/2 + 3, size - 8} {
-		var p [8]byte
-		if _, err := f.ReadAt(p[:], off); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(p[:], nativeBytes(uint64(off))) {
-			t.Errorf("offset %d: the file has %x", off, p)
 		}
 	}
 }
