@@ -160,19 +160,6 @@ func sharedCounter(t testing.TB, name string) (AtomicView[uint32], *Region) {
 	return v, r
 }
 
-// start starts a child that works beside the test. The channel is closed when
-// the child has ended.
-func start(t testing.TB, name string, args ...string) (ended <-chan struct{}) {
-	t.Helper()
-	cmd := childCommand(t, name, args...)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		endChild(t, cmd)
-	}()
-	return done
-}
-
 var counting32 = registerChild("counting 32", func(t testing.TB, args []string) {
 	v, _ := sharedCounter(t, args[0])
 	n, _ := strconv.Atoi(args[1])
@@ -194,24 +181,6 @@ func count[T AtomicInteger](v AtomicView[T], n int) {
 	for range n {
 		v.Add(3, 1)
 	}
-}
-
-// emulated says that the processor is, so that millions of operations take
-// minutes.
-var emulated = func() bool {
-	switch runtime.GOARCH {
-	case "amd64", "386", "arm64":
-		return false
-	}
-	return true
-}()
-
-func rounds(t testing.TB, n int) int {
-	if testing.Short() || emulated {
-		t.Logf("%d rounds instead of %d: -short, or an emulated processor", n/100, n)
-		return n / 100
-	}
-	return n
 }
 
 func TestTwoProcessesCountTogether(t *testing.T) {

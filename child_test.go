@@ -220,3 +220,16 @@ func TestWhatAChildDoesIsWhatItsTestDoes(t *testing.T) {
 		t.Error("a child that did not crash passes for one that did")
 	}
 }
+
+// start starts a child that works beside the test. The channel is closed when
+// the child has ended.
+func start(t testing.TB, name string, args ...string) (ended <-chan struct{}) {
+	t.Helper()
+	cmd := childCommand(t, name, args...)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		endChild(t, cmd)
+	}()
+	return done
+}

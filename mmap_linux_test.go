@@ -373,15 +373,6 @@ func TestPipesAndSocketsAreTheSystemsErrors(t *testing.T) {
 	}
 }
 
-func TestDescriptorsAreClosedOnExec(t *testing.T) {
-	name := tempFile(t, []byte("hello"))
-	r := open(t, name, ReadWrite)
-	flags, err := unix.FcntlInt(uintptr(r.o.file.owned), unix.F_GETFD, 0)
-	if err != nil || flags&unix.FD_CLOEXEC == 0 {
-		t.Errorf("flags are %#x, %v", flags, err)
-	}
-}
-
 func TestCreateAllocatesDiskBlocksUnlessSparse(t *testing.T) {
 	blocks := func(name string) int64 {
 		var st unix.Stat_t

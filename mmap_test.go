@@ -11,75 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
-
-// tempFile makes a file with the given bytes.
-func tempFile(t testing.TB, data []byte) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "data.bin")
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-// pattern returns n bytes of which each tells its own offset apart from those
-// nearby.
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8*31)
-	}
-	return b
-}
-
-// need stops the test if err is not nil, and otherwise closes r at its end.
-func need(t testing.TB, r *Region, err error) *Region {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	return r
-}
-
-func open(t testing.TB, name string, mode Mode) *Region {
-	t.Helper()
-	r, err := Open(name, mode)
-	return need(t, r, err)
-}
-
-// wantErr checks an error's kind, and that its text has all of the words.
-func wantErr(t testing.TB, err, kind error, words ...string) {
-	t.Helper()
-	if !errors.Is(err, kind) {
-		t.Errorf("error is %v, want one that is %v", err, kind)
-		return
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("error %q does not say %q", err, w)
-		}
-	}
-}
-
-func contents(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func diff(t testing.TB, what string, got, want any) {
-	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s (-want +got):\n%s", what, d)
-	}
-}
 
 func TestOpenMapsTheWholeFileInEveryMode(t *testing.T) {
 	data := pattern(3*os.Getpagesize() + 17)
@@ -381,30 +313,6 @@ func TestCreateOfAWindowOfTheFile(t *testing.T) {
 	copy(r.Bytes(), "abc")
 	if got := string(contents(t, name)); got != "\x00\x00\x00\x00\x00abc\x00\x00" {
 		t.Errorf("the file has %q", got)
-	}
-}
-
-func TestMapOutlivesTheFile(t *testing.T) {
-	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
-		name := tempFile(t, []byte("hello"))
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := Map(f, mode)
-		need(t, r, err)
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-		if got := string(r.Bytes()); got != "hello" {
-			t.Errorf("%v: read %q", mode, got)
-		}
-		if err := r.Sync(); err != nil {
-			t.Errorf("%v: %v", mode, err)
-		}
 	}
 }
 

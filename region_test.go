@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -288,60 +287,6 @@ func TestAReadOnlyRegionOfAWritableFileCanBecomeWritable(t *testing.T) {
 	}
 }
 
-// TestDescriptors is about what a process has few of. Linux lists them in
-// /proc/self/fd.
-func TestDescriptors(t *testing.T) {
-	count := func() int {
-		e, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Skipf("cannot count descriptors: %v", err)
-		}
-		return len(e)
-	}
-	for _, mode := range []Mode{ReadOnly, CopyOnWrite, ReadWrite} {
-		t.Run(mode.String(), func(t *testing.T) {
-			name := tempFile(t, []byte("hello"))
-			f, err := os.OpenFile(name, os.O_RDWR, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			before := count()
-			// Regions that own their file have one each, regions that borrow one have none.
-			const borrowing, owning = 10000, 100 // the first are far more than the usual limit of 1024
-			regions := make([]*Region, borrowing+owning)
-			for i := range regions {
-				var r *Region
-				if i < borrowing {
-					r, err = Map(f, mode)
-				} else {
-					r, err = Open(name, mode)
-				}
-				if err != nil {
-					t.Fatalf("region %d: %v", i, err)
-				}
-				regions[i] = r
-			}
-			if got := count() - before; got != owning {
-				t.Errorf("%d regions of a borrowed file and %d of their own keep %d descriptors", borrowing, owning, got)
-			}
-			for i, r := range regions {
-				if b, err := Get[uint8](r, 4); b != 'o' || err != nil {
-					t.Fatalf("region %d: read %q, %v", i, b, err)
-				}
-			}
-			for _, r := range regions {
-				if err := r.Close(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got := count() - before; got > 0 {
-				t.Errorf("%d descriptors are left after Close", got)
-			}
-		})
-	}
-}
-
 func TestTwoRegionsOfOneFileShareItsBytes(t *testing.T) {
 	name := tempFile(t, make([]byte, 10000))
 	a, b := open(t, name, ReadWrite), open(t, name, ReadOnly)
@@ -355,99 +300,6 @@ func TestTwoRegionsOfOneFileShareItsBytes(t *testing.T) {
 	}
 }
 
-func TestFilesLargerThanMemory(t *testing.T) {
-	if math.MaxInt == math.MaxInt32 {
-		t.Skip("a 32-bit address space holds no such file at once")
-	}
-	name := filepath.Join(t.TempDir(), "huge")
-	var size int64 = 1 << 40
-	r, err := Config{Sparse: true}.Create(name, size)
-	if errors.Is(err, syscall.EFBIG) {
-		t.Skipf("the file system has no file of 1 TiB: %v", err)
-	}
-	need(t, r, err)
-	for _, off := range []int64{0, 1 << 30, size/2 + 3, size - 8} {
-		if err := Put(r, int(off), off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, off := range []int64{0, 1 << 30, size/2 + 3, size - 8} {
-		var p [8]byte
-		if _, err := f.ReadAt(p[:], off); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(p[:], nativeBytes(uint64(off))) {
-			t.Errorf("offset %d: the file has %x", off, p)
-		}
-	}
-}
-
-func TestAMethodWhileTheRegionIsClosedSaysSo(t *testing.T) {
-	name := tempFile(t, pattern(4096))
-	for range 6000 {
-		r := open(t, name, ReadWrite)
-		errs := make(chan error)
-		begun := make(chan bool)
-		go func() {
-			var err error
-			for i := 0; err == nil; i++ {
-				switch i {
-				case 0:
-					close(begun)
-				case 1000:
-					runtime.Gosched() // where there is one processor
-				}
-				_, err = Get[int32](r, 0)
-				if err == nil {
-					err = r.SyncRange(0, 0)
-				}
-			}
-			errs <- err
-		}()
-		<-begun
-		r.Close()
-		if err := <-errs; !errors.Is(err, ErrClosed) {
-			t.Fatalf("while it was closed: %v", err)
-		}
-	}
-}
-
-func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
-	name := tempFile(t, pattern(4096))
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for range 3000 {
-		r, err := Map(f, ReadOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		protected := make(chan error)
-		go func() { protected <- r.Protect(ReadWrite) }()
-		for {
-			err := Put(r, 0, int32(1))
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, ErrReadOnly) {
-				t.Fatalf("while it became writable: %v", err)
-			}
-			runtime.Gosched()
-		}
-		if err := <-protected; err != nil {
-			t.Fatal(err)
-		}
-		r.Close()
-	}
-}
-
 func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
 	name := tempFile(t, pattern(20000))
 	r := open(t, name, ReadOnly)
@@ -457,6 +309,50 @@ func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
 		var fault *FaultError
 		if n != 0 || !errors.As(err, &fault) || fault.Region != into || fault.Offset != 0 || fault.Err != ErrReadOnly {
 			t.Errorf("%d, %v, want a fault at offset 0 of %v with ErrReadOnly", n, err, into)
+		}
+	}
+}
+
+func TestReadAtAndWriteAtCountExactlyWhenClosedMeanwhile(t *testing.T) {
+	const size = 4 << 20
+	name := tempFile(t, bytes.Repeat([]byte{0x5A}, size))
+	for i := range 40 {
+		r := open(t, name, ReadWrite)
+		off := int64(i * 100)
+		p := make([]byte, size-off)
+		begun, done := make(chan struct{}), make(chan error)
+		go func() {
+			<-begun
+			done <- r.Close()
+		}()
+		close(begun)
+		for {
+			clear(p)
+			var n int
+			var err error
+			if i%2 == 0 {
+				n, err = r.ReadAt(p, off)
+				if !bytes.Equal(p[:n], bytes.Repeat([]byte{0x5A}, n)) {
+					t.Errorf("ReadAt read bytes that never were in the file")
+				}
+			} else {
+				n, err = r.WriteAt(bytes.Repeat([]byte{0x5A}, len(p)), off)
+			}
+			if err == nil {
+				runtime.Gosched()
+				continue
+			}
+			wantErr(t, err, ErrClosed, name)
+			var f *FaultError
+			if errors.As(err, &f) && int64(n) != int64(f.Offset)-off {
+				t.Errorf("%d bytes at %d, but %v", n, off, err)
+			} else if f == nil && n != 0 {
+				t.Errorf("%d bytes at %d and %v", n, off, err)
+			}
+			break
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
 		}
 	}
 }

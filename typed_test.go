@@ -6,38 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
 )
-
-func nativeBytes(x uint64) []byte { return binary.NativeEndian.AppendUint64(nil, x) }
-
-// anonymous returns size zeroed bytes.
-func anonymousRegion(t testing.TB, size int64) *Region {
-	t.Helper()
-	r, err := Anonymous(size)
-	return need(t, r, err)
-}
-
-// panicValue returns what fn panics with, nil if it does not.
-func panicValue(fn func()) (v any) {
-	defer func() { v = recover() }()
-	fn()
-	return nil
-}
-
-// wantPanic checks that fn panics with an error of a kind, with words.
-func wantPanic(t testing.TB, kind error, fn func(), words ...string) {
-	t.Helper()
-	err, ok := panicValue(fn).(error)
-	if !ok {
-		t.Errorf("panic value is %v, want an error that is %v", panicValue(fn), kind)
-		return
-	}
-	wantErr(t, err, kind, words...)
-}
 
 func TestTheCInt900(t *testing.T) {
 	name := tempFile(t, binary.NativeEndian.AppendUint32(nil, 900))
@@ -192,8 +164,6 @@ func TestViewOfWhatIsOutside(t *testing.T) {
 	}
 }
 
-const bitsOfInt = 32 << (^uint(0) >> 63)
-
 func TestViewAlignmentCountsFromTheAddress(t *testing.T) {
 	name := tempFile(t, pattern(100))
 	r, err := Config{Offset: 6}.Open(name)
@@ -253,8 +223,6 @@ func TestViewMisusePanics(t *testing.T) {
 		t.Error("the zero View has elements")
 	}
 }
-
-func itoa(i int) string { return strconv.Itoa(i) }
 
 func TestCopiesThatOverlapAreLikeCopy(t *testing.T) {
 	r := anonymousRegion(t, 1<<12)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package mmap
 
 import (
@@ -14,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -122,9 +119,6 @@ func writeAndKill(t testing.TB, name string, acked uint64, rnd *rand.Rand) (uint
 	return acked, nil
 }
 
-//go:noinline
-func sinkInt64(int64) {}
-
 // checkRecords checks that the first n records of the file are whole.
 func checkRecords(name string, n uint64) error {
 	b, err := os.ReadFile(name)
@@ -198,173 +192,6 @@ var childWriter = registerChild("a writer that is killed", func(t testing.TB, ar
 	}
 })
 
-// What another process does to a file while this one reads it.
-
-const (
-	changedPages = 16
-	changedWords = 4 // values that are written, and zero
-)
-
-func changedValue(i int) byte { return byte(0x11 * (i + 1)) }
-
-var childChanger = registerChild("one that cuts, grows and rewrites", func(t testing.TB, args []string) {
-	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := os.Getpagesize()
-	rnd := rand.New(rand.NewPCG(4, 0))
-	for {
-		size := rnd.Int64N(int64(changedPages*page) + 1)
-		switch rnd.IntN(4) {
-		case 0:
-			size &^= int64(page - 1)
-			fallthrough
-		case 1:
-			err = f.Truncate(size)
-		default:
-			block := bytes.Repeat([]byte{changedValue(rnd.IntN(changedWords))}, 1+rnd.IntN(3*page))
-			size = min(size, int64(changedPages*page-len(block)))
-			_, err = f.WriteAt(block, size)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if os.Getppid() == 1 { // the one that would kill this is gone
-			return
-		}
-	}
-})
-
-func TestReadersSurviveAProcessThatChangesTheFile(t *testing.T) {
-	page := os.Getpagesize()
-	name := tempFile(t, make([]byte, changedPages*page))
-	changer := childCommand(t, childChanger, name)
-	if err := changer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer changer.Wait()
-	defer changer.Process.Kill()
-	rounds := 100_000
-	if testing.Short() || raceDetector {
-		rounds = 5_000
-	}
-	t.Log(runChild(t, childReader, name, strconv.Itoa(rounds)))
-}
-
-// The reader is a child too: a crash of it is a failure and not the end.
-var childReader = registerChild("one that reads what is being changed", func(t testing.TB, args []string) {
-	rounds, err := strconv.Atoi(args[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := args[0]
-	page := os.Getpagesize()
-	look := func(b []byte) {
-		for _, x := range b {
-			if x != 0 && x%0x11 != 0 || x > changedValue(changedWords-1) {
-				t.Fatalf("found the byte %#x", x)
-			}
-		}
-	}
-	faults, whole := 0, 0
-	for _, mode := range []Mode{ReadOnly, ReadWrite} {
-		var r *Region
-		var views []View[byte]
-		for range rounds / 2 {
-			if r == nil || rand.IntN(300) == 0 {
-				if r != nil {
-					r.Close()
-				}
-				// The length was looked at before the file was cut again.
-				r, err = Config{Mode: mode, Reserve: int64(changedPages * page)}.Open(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				views = views[:0]
-			}
-			switch rand.IntN(10) {
-			case 0:
-				if err := r.Refresh(); err != nil {
-					t.Fatal(err)
-				}
-			case 1:
-				v, err := ViewOf[byte](r, 0, ToEnd)
-				if err != nil {
-					t.Fatal(err)
-				}
-				views = append(views, v)
-			case 2:
-				if err := r.Sync(); err != nil && !errors.Is(err, ErrTruncated) {
-					t.Fatal(err)
-				}
-			case 3:
-				if err := r.Populate(0, r.Len()); err != nil {
-					checkReadFault(t, r, err, 0, -1)
-				}
-			case 4:
-				var buf bytes.Buffer
-				n, err := r.WriteTo(&buf)
-				look(buf.Bytes())
-				if err != nil {
-					checkReadFault(t, r, err, 0, int(n))
-				}
-			}
-			if r.Len() == 0 {
-				continue
-			}
-			off := rand.IntN(r.Len())
-			p := make([]byte, 1+rand.IntN(3*page))
-			n, err := r.ReadAt(p, int64(off))
-			look(p[:n])
-			switch {
-			case err == io.EOF && off+n == r.Len(), err == nil && n == len(p):
-				whole++
-			default:
-				faults++
-				checkReadFault(t, r, err, off, n)
-			}
-			if len(views) == 0 {
-				continue
-			}
-			v := views[rand.IntN(len(views))]
-			if v.Len() == 0 {
-				continue
-			}
-			i := rand.IntN(v.Len())
-			err = Guard(func() error {
-				look([]byte{v.At(i)})
-				n, err := v.Sub(i, v.Len()).CopyTo(p)
-				look(p[:n])
-				return err
-			})
-			if err != nil {
-				faults++
-				checkReadFault(t, r, err, i, -1)
-			}
-		}
-	}
-	fmt.Printf("%d reads, %d of them of all that was asked for, %d faults", rounds, whole, faults)
-	if whole == 0 || faults == 0 {
-		t.Errorf("%d whole reads, %d faults: this proves nothing", whole, faults)
-	}
-})
-
-// checkReadFault checks a fault of a read from off on, of which n bytes were
-// there; n is -1 if nobody counted.
-func checkReadFault(t testing.TB, r *Region, err error, off, n int) {
-	t.Helper()
-	var f *FaultError
-	if !errors.As(err, &f) {
-		t.Fatalf("reading %v: %v, want a *FaultError", r, err)
-	}
-	// Where nobody counts, the cut may have come in the middle of a bulk
-	// operation, and begin before it.
-	if f.Err != ErrTruncated || f.Region != r || n >= 0 && f.Offset != off+n {
-		t.Fatalf("reading %v from %d: %d bytes, %v", r, off, n, err)
-	}
-}
-
 // What Sync does with the name of a file that Create made, when the name is not
 // where it was.
 func TestSyncOfAFileThatWasMoved(t *testing.T) { runChild(t, childMoved) }
@@ -393,27 +220,5 @@ var childMoved = registerChild("moved files", func(t testing.TB, args []string) 
 		r.Close()
 		os.Chmod(dir, 0o700)
 		os.RemoveAll(dir)
-	}
-})
-
-func TestRegionsFindTheirFileFromAnotherWorkingDirectory(t *testing.T) {
-	runChild(t, childElsewhere)
-}
-
-var childElsewhere = registerChild("another working directory", func(t testing.TB, args []string) {
-	if err := os.Chdir(t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("f", quiet(100), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := Config{Reserve: 1000}.Open("f")
-	need(t, r, err)
-	name, err := filepath.Abs("f")
-	if err := errors.Join(err, os.Chdir("/"), os.Truncate(name, 300), r.Refresh()); err != nil || r.Len() != 300 {
-		t.Errorf("Refresh: %v, %v", err, r)
-	}
-	if !strings.Contains(r.String(), " f,") {
-		t.Errorf("%v does not say the name that the caller did", r)
 	}
 })

@@ -1,0 +1,111 @@
+package mmap
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestAMillionOpensAndClosesLeakNothing(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() || raceDetector {
+		n = 100_000
+	}
+	t.Log(runChild(t, childMillion, strconv.Itoa(n)))
+}
+
+// In a child, whose mappings and processor time are those of the loop alone.
+var childMillion = registerChild("opens and closes", func(t testing.TB, args []string) {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := tempFile(t, quiet(100))
+	descriptors := func() int {
+		e, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skipf("cannot count descriptors: %v", err)
+		}
+		return len(e)
+	}
+	processorTime := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Skipf("cannot measure processor time: %v", err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	mappingsBefore, filesBefore := countMappings(t), descriptors()
+	peak := 0
+	var tenths []time.Duration
+	for i := range n {
+		if i%(n/10) == 0 {
+			tenths = append(tenths, processorTime())
+		}
+		r, err := Open(name, []Mode{ReadOnly, ReadWrite}[i%2])
+		if err != nil {
+			t.Fatalf("number %d: %v", i, err)
+		}
+		if i%4 == 0 {
+			r.Bytes() // every fourth goes by the quarantine
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if i%(n/100) == n/200 {
+			peak = max(peak, countMappings(t))
+		}
+	}
+	tenths = append(tenths, processorTime())
+	begin, end := tenths[1]-tenths[0], tenths[10]-tenths[9]
+	collectTill(t, func() bool {
+		tombstones.mu.Lock()
+		defer tombstones.mu.Unlock()
+		return tombstones.now.mappings <= 1
+	})
+	left := countMappings(t) - mappingsBefore
+	fmt.Printf("%d opens and closes: at most %d mappings at a time, %d left; the first tenth took %v, the last %v", n, peak, left, begin, end)
+	if peak > 20_000 {
+		t.Errorf("%d mappings at a time: the system has room for 65530", peak)
+	}
+	if left > budgetMappings+100 {
+		t.Errorf("%d mappings are left", left)
+	}
+	if got := descriptors() - filesBefore; got > 2 { // the runtime may have opened some for itself
+		t.Errorf("%d descriptors are left", got)
+	}
+	if end > 2*begin {
+		t.Errorf("the first tenth took %v, the last %v", begin, end)
+	}
+})
+
+func TestAddressSpaceOfDroppedRegionsIsFoundAgain(t *testing.T) { runChild(t, childDropped) }
+
+var childDropped = registerChild("dropped reservations", func(t testing.TB, args []string) {
+	debug.SetGCPercent(-1)
+	name := tempFile(t, quiet(100))
+	reserve := int64(maxSpace / 8)
+	for i := range 30 {
+		if _, err := (Config{Reserve: reserve}.Open(name)); err != nil {
+			t.Fatalf("number %d, of %d bytes each: %v", i, reserve, err)
+		}
+	}
+
+	// What waits for Guards to be over is found, too.
+	r, err := Open(name, ReadOnly)
+	m := need(noCleanup{t}, r, err).o.mapping
+	r = nil
+	if err := withSpace(1, func() error {
+		if listed(m) {
+			return unix.ENOMEM
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("a dropped region is still mapped: %v", err)
+	}
+})
