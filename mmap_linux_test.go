@@ -100,12 +100,16 @@ func TestAddrIsExactOrAnError(t *testing.T) {
 		wantErr(t, err, ErrRange, "nil", name)
 	}
 	for _, flag := range []int{unix.MAP_FIXED, unix.MAP_FIXED_NOREPLACE} {
+		if !linuxWays && flag != unix.MAP_FIXED {
+			continue // a flag of Linux alone
+		}
 		_, err = Config{Flags: flag}.Open(name)
 		wantErr(t, err, errors.ErrUnsupported, "use Addr", name)
 	}
 }
 
 func TestFlagsMustNotContradictTheMode(t *testing.T) {
+	needLinuxWays(t, "the flags of Linux")
 	name := tempFile(t, pattern(4096))
 	for _, tt := range []struct {
 		mode  Mode
@@ -138,6 +142,7 @@ func TestFlagsMustNotContradictTheMode(t *testing.T) {
 }
 
 func TestProtAndFlagsReachTheKernel(t *testing.T) {
+	needLinuxWays(t, "flags that the system checks")
 	name := tempFile(t, pattern(4096))
 	for _, tt := range []struct {
 		c    Config
@@ -235,6 +240,7 @@ func TestLockLocksPages(t *testing.T) {
 }
 
 func TestTransparentHugePagesAreAdvised(t *testing.T) {
+	needLinuxWays(t, "advice on huge pages")
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
 		t.Skipf("this kernel has none: %v", err)
 	}
@@ -271,6 +277,7 @@ func hugePool(t *testing.T, n int) {
 }
 
 func TestHugePagesAreUsedWhole(t *testing.T) {
+	needLinuxWays(t, "a pool of huge pages")
 	hugePool(t, 4)
 	const huge = 2 << 20
 	r, err := Config{HugePages: HugePages2M, Reserve: 3 * huge}.Anonymous(100)
@@ -438,6 +445,7 @@ func TestGrowthWhereTheFileSystemHasNoFallocate(t *testing.T) {
 // TestHugetlbfsFilesHavePagesOfTheirOwn is about a file whose pages are not the
 // system's.
 func TestHugetlbfsFilesHavePagesOfTheirOwn(t *testing.T) {
+	needLinuxWays(t, "pages of several sizes")
 	hugePool(t, 4)
 	dir := t.TempDir()
 	if err := unix.Mount("none", dir, "hugetlbfs", 0, "pagesize=2M"); err != nil {

@@ -174,13 +174,27 @@ func (m *mapping) touchFresh(op string, old, n int64) error {
 		return nil
 	}
 	f := m.touch(int(old), int(n-old), aStore)
+	switch cause := f.freshCause(aStore); cause {
+	case nil:
+		return nil
+	case ErrClosed:
+		return m.check(op)
+	case ErrIO:
+		return failf(ErrIO, "%s %s to %d bytes: no space for the page at offset %d", op, m.describe(), n, f.off)
+	default:
+		return because(cause, cause, "%s %s to %d bytes: the page at offset %d", op, m.describe(), n, f.off)
+	}
+}
+
+// freshCause is why a byte that Len does not reach yet cannot be accessed; nil if f
+// is.
+func (f *fault) freshCause(a access) error {
 	if f == nil {
 		return nil
 	}
-	if err := m.check(op); err != nil {
-		return err
-	}
-	return failf(ErrIO, "%s %s to %d bytes: no space for the page at offset %d", op, m.describe(), n, f.off)
+	found := f.m.examine(f.off, a)
+	found.within = true
+	return found.cause()
 }
 
 // lengthen gives a file of size bytes at least n.
@@ -321,15 +335,14 @@ func (m *mapping) refresh(h handle) error {
 		if !fresh {
 			return size, nil
 		}
-		if f := m.touch(int(n-1), 1, aLoad); f != nil {
-			if err := m.check("refresh"); err != nil {
-				return size, err
-			}
-			if now, err := h.size(); err != nil || now != size {
-				return size, pathError(m.name, err) // another process is at work, and an access will say so
-			}
-			return size, failf(ErrIO, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
+		f := m.touch(int(n-1), 1, aLoad)
+		switch cause := f.freshCause(aLoad); cause {
+		case nil, ErrTruncated: // by another process, just now: an access will say so
+			return size, nil
+		case ErrClosed:
+			return size, m.check("refresh")
+		default:
+			return size, failf(cause, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
 		}
-		return size, nil
 	})
 }
