@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Populate brings the pages that hold the n bytes at off into memory, so that
-// later accesses find them there, and returns when they are. n may be ToEnd. If
+// Populate brings the pages that hold the n bytes at off into memory, and returns
+// when they are there. Later accesses then find them. n may be ToEnd. If
 // one cannot be supplied, because the file was truncated or the device failed, it
 // returns a [*FaultError] with the offset of the first such byte. After Close it
 // is ErrClosed.

@@ -13,23 +13,21 @@ type AtomicInteger interface {
 }
 
 // An AtomicView is n integers of type T, one after the other in a region, that
-// other goroutines and other processes access at the same time. Each method is
-// one atomic operation of the processor, sequentially consistent with the
-// others as in sync/atomic, also between processes that map the same memory,
+// other goroutines and other processes access at the same time. Each method is one
+// atomic operation of the processor, as in [sync/atomic]. It is sequentially
+// consistent with the others, also between processes that map the same memory,
 // whatever their language. So who loads what a Store stored also sees what the
-// storing goroutine had stored before, through any view or method: store the
-// data, then the flag that says they are there.
+// storing goroutine had stored before, through any view or method. Store the data,
+// then the flag that says they are there.
 //
-// To make the integers durable, use Region.SyncRange.
+// Indices, read-only regions and faults are as for a [View]. A bad index panics. So
+// does any method but Load of a view that was made while the region was read-only.
+// An access after Close, or where the file was truncated, is a fault: use [Guard].
 //
-// Index, read-only regions and faults are as for a View: a bad index panics,
-// so does any method but Load in a region that was read-only when the view was
-// made, and an access after Close or where the file was cut is a fault.
-//
-// The race detector sees neither mapped memory nor the order that these
-// operations make: test concurrent code by its outcomes. (On other processors
-// than amd64 and arm64, it also makes them in C, where a fault ends the process
-// even under Guard; without -race it is an error as usual.)
+// The race detector sees neither mapped memory nor the order that these operations
+// make: test concurrent code by its outcomes. On other processors than amd64 and
+// arm64 it also makes them in C, where a fault ends the process even under Guard.
+// Without -race it is an error there, too.
 type AtomicView[T AtomicInteger] struct {
 	// Flat, for the reason that View has.
 	atomic *T // named apart from View's, so that neither converts to the other
@@ -37,13 +35,13 @@ type AtomicView[T AtomicInteger] struct {
 	region *owner
 }
 
-// AtomicOf makes an atomic view of n integers of type T, of which the first is
-// at byte off of the region. n may be ToEnd. The address must be a multiple of
-// T's size on every machine, 32-bit ones included (ErrAlignment); other errors
-// are as for ViewOf. A machine
-// without atomic instructions for 64 bits (32-bit MIPS, ARM before v7) has no
-// AtomicView of those: errors.ErrUnsupported, because what sync/atomic does
-// there instead holds for the goroutines of one process only.
+// AtomicOf makes an atomic view of n integers of type T. The first is at byte off of
+// the region. n may be ToEnd. The address must be a multiple of T's size on every
+// machine, 32-bit ones included (ErrAlignment). Other errors are as for [ViewOf].
+//
+// A machine without atomic instructions for 64 bits (32-bit MIPS, ARM before v7) has
+// no AtomicView of those: errors.ErrUnsupported. What sync/atomic does there instead
+// holds for the goroutines of one process only.
 func AtomicOf[T AtomicInteger](r *Region, off, n int) (AtomicView[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
 	if size == 8 && !atomic64 {
@@ -126,16 +124,14 @@ func (v AtomicView[T]) Add(i int, d T) (sum T) {
 	return sum
 }
 
-// And stores the bits that both integer i and m have in integer i, and returns what
-// was there.
+// And clears the bits of integer i that m lacks, and returns what was there.
 func (v AtomicView[T]) And(i int, m T) (old T) {
 	old = atomicAnd(v.storable(i), m)
 	runtime.KeepAlive(v.region)
 	return old
 }
 
-// Or stores the bits that integer i or m has in integer i, and returns what was
-// there.
+// Or sets the bits of integer i that m has, and returns what was there.
 func (v AtomicView[T]) Or(i int, m T) (old T) {
 	old = atomicOr(v.storable(i), m)
 	runtime.KeepAlive(v.region)

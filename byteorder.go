@@ -44,16 +44,16 @@ type (
 	little[T Fixed] [hostBig]T
 )
 
-// BigEndianOf makes a view of n big-endian numbers of type T, of which the
-// first is at byte off of the region, at any alignment. n may be [ToEnd]. Errors
+// BigEndianOf makes a view of n big-endian numbers of type T. The first is at byte
+// off of the region, at any alignment. n may be [ToEnd]. Errors
 // are as for [ViewOf], without [ErrAlignment].
 func BigEndianOf[T Fixed](r *Region, off, n int) (BigEndian[T], error) {
 	v, err := view[T](r, off, n, 1)
 	return BigEndian[T]{orderedOf[T, big[T]](v)}, err
 }
 
-// LittleEndianOf makes a view of n little-endian numbers of type T, of which
-// the first is at byte off of the region, at any alignment. n may be [ToEnd].
+// LittleEndianOf makes a view of n little-endian numbers of type T. The first is at
+// byte off of the region, at any alignment. n may be [ToEnd].
 // Errors are as for [ViewOf], without [ErrAlignment].
 func LittleEndianOf[T Fixed](r *Region, off, n int) (LittleEndian[T], error) {
 	v, err := view[T](r, off, n, 1)

@@ -53,14 +53,13 @@
 //
 //   - Once raw memory of a region was handed out, only Close unmaps it, ever.
 //   - After Close it stays inaccessible as long as a Region or a view is reachable,
-//     and then in a quarantine of bounded size, which the oldest leave first, and
-//     all of them when the system refuses more address space. Only a slice used
-//     after even that may meet memory of something else. Do not keep one beyond
-//     Close.
+//     and then in a quarantine. The oldest leave that first, and all of them when
+//     the system refuses more address space. Only a slice used after even that may
+//     meet memory of something else. Do not keep one beyond Close.
 //
-// The quarantine, and what waits for Guards, each hold at most an eighth of the
-// address space and of the mappings that the process may have (RLIMIT_AS and
-// vm.max_map_count on Linux).
+// The quarantine holds at most an eighth of the address space and of the mappings
+// that the process may have (on Linux: RLIMIT_AS, vm.max_map_count). What waits for
+// Guards is bounded in the same way.
 //
 // A mapping is this package's until it unmaps it. To unmap it behind the package's
 // back, by munmap(2) on [Region.Addr], is fatal: the next mapping there is torn
@@ -97,8 +96,8 @@
 // [View.CopyTo], [Get]).
 //
 // Faults are found page by page. When a file is truncated in the middle of a page,
-// the rest of that page reads as zero, and what is stored there is lost; both
-// without a fault (mmap(2), NOTES). [Region.Sync] notices and says [ErrTruncated].
+// the rest of that page reads as zero, and what is stored there is lost. Neither is
+// a fault (mmap(2), NOTES). [Region.Sync] notices and says [ErrTruncated].
 // Only accesses that the compiler makes can fault: it may leave out a load whose
 // result is not used.
 //
@@ -119,10 +118,10 @@
 //
 // A page fault on slow storage holds its thread, and the processor that Go gave it.
 // Once the collector wants to stop the world, it waits for the fault too, and the
-// whole program stands still. A system call does not hold it up. So where pages may
-// have to come from a slow disk or a network, call [Region.Populate] on the range
-// before a loop over it, or read the file with [os.File]. Populate waits in a system
-// call, and other goroutines run meanwhile.
+// whole program stands still. A system call does not hold it up. So where storage is
+// slow, call [Region.Populate] on the range before a loop over it, or read the file
+// with [os.File]. Populate waits in a system call, and other goroutines run
+// meanwhile.
 //
 // # When not to map
 //

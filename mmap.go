@@ -124,8 +124,8 @@ type Config struct {
 // Open maps the whole of the existing file name. It is Config{Mode: mode}.Open(name).
 func Open(name string, mode Mode) (*Region, error) { return Config{Mode: mode}.Open(name) }
 
-// Create makes the file name, or empties the one that is there, gives it size
-// bytes of zeros with their disk blocks allocated, and maps it ReadWrite. It is
+// Create makes the file name, or empties the one that is there. It gives it size
+// bytes of zeros, with their disk blocks allocated, and maps it ReadWrite. It is
 // Config{}.Create(name, size).
 func Create(name string, size int64) (*Region, error) { return Config{}.Create(name, size) }
 
@@ -172,9 +172,9 @@ func (c Config) Open(name string) (*Region, error) {
 	return r, err
 }
 
-// Create makes the file name, or empties the one that is there, gives it size
-// bytes of zeros, and maps it ReadWrite as c says. Offset and Length choose the
-// part of it to map. Unless c.Sparse, its disk blocks are allocated first: on a
+// Create makes the file name, or empties the one that is there. It gives it size
+// bytes of zeros, and maps it ReadWrite as c says. Offset and Length choose the part
+// of it to map. Unless c.Sparse, its disk blocks are allocated first: on a
 // full disk Create fails at once. Where the file system cannot allocate, the pages
 // are made ready to be stored to instead, which makes it do so.
 //

@@ -84,8 +84,8 @@ func (r *Region) Mode() Mode {
 	return Mode(r.o.mode.Load())
 }
 
-// Name returns the name of the file as it was given to Open, Create or
-// OpenOrCreate, or as the [os.File] that was given to Map has it. Memory is called
+// Name returns the name of the file, as it was given to Open, Create or
+// OpenOrCreate. After Map it is the Name of the [os.File]. Memory is called
 // "anonymous memory".
 func (r *Region) Name() string {
 	if m, err := r.valid(""); err == nil {
@@ -185,8 +185,8 @@ func (m *mapping) slice(n int) []byte {
 //
 // At the end of the region the count is short and the error io.EOF. A negative off
 // is ErrRange. Where the file was truncated beneath the mapping, or the region is
-// closed meanwhile, it returns the exact number of bytes before the first that
-// could not be accessed, and a [*FaultError].
+// closed meanwhile, the count is that of the bytes before the first that could not
+// be accessed. The error is then a [*FaultError].
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	m, err := r.valid("read")
 	if err != nil {
@@ -215,8 +215,8 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 //
 // At the end of the region the count is short and the error ErrRange: a region
 // grows by Resize only. In a ReadOnly region it is 0 and ErrReadOnly. Where the
-// file was truncated, the disk is full or the region is closed meanwhile, it
-// returns the exact number of bytes before the first that could not be stored, and
+// file was truncated, the disk is full, or the region is closed meanwhile, the count
+// is that of the bytes before the first that could not be stored. The error is then
 // a [*FaultError]. The bytes are in the file at once for every process that reads
 // it, and durable after Sync.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {

@@ -26,8 +26,8 @@ import (
 //
 // An n that is negative or beyond Cap is ErrRange. A region that cannot write the
 // file cannot resize it either: ErrReadOnly. If the region is closed meanwhile,
-// Resize returns ErrClosed, and a file that it had grown is given its old size
-// back, if nobody else has grown it. If Map borrowed the file and it is closed by
+// Resize returns ErrClosed. A file that it had grown gets its old size back then, if
+// nobody else has grown it. If Map borrowed the file and it is closed by
 // now, the error is fs.ErrClosed.
 func (r *Region) Resize(n int64) error {
 	m, err := r.valid("resize")

@@ -9,8 +9,8 @@ import (
 // What makes stores durable.
 
 // Sync makes the whole region durable. When it returns nil, every store before the
-// call and the file's size survive a loss of power, as far as the system and the
-// disk keep their promises (msync(2) with MS_SYNC, fsync(2)). If Create or
+// call and the file's size survive a loss of power, as far as the disk keeps its
+// promises (msync(2) with MS_SYNC, fsync(2)). If Create or
 // OpenOrCreate made the region, the file's name survives too, in the directory
 // where it was then. The names of files that others made are theirs to make
 // durable.
@@ -25,7 +25,7 @@ import (
 // returns ErrTruncated, although the system reports success. It does not notice
 // that a file was truncated and extended again. If Map borrowed the file and it is
 // closed by now, Sync still works on Linux, but finds a truncation only by whole
-// pages that are missing; elsewhere it returns an error.
+// pages that are missing. Elsewhere it returns an error.
 //
 // CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
 // If Close happens meanwhile, the error is ErrClosed and durability is unknown.
@@ -127,8 +127,8 @@ func (m *mapping) stillThere(op string, off, n int) error {
 	return nil
 }
 
-// Flush starts writing the pages that hold the n bytes at off back to the file, and
-// does not wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes
+// Flush starts writing back the pages that hold the n bytes at off, and does not
+// wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes
 // nothing durable: only Sync does. What has nothing to write back is nil.
 func (r *Region) Flush(off, n int) error {
 	m, err := r.valid("flush")

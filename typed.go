@@ -59,8 +59,8 @@ type View[T any] struct {
 // the collector would follow. So an empty view points to the byte before it, or
 // nowhere if it is at offset 0.
 
-// ViewOf makes a view of n numbers of type T, of which the first is at byte off of
-// the region. n may be ToEnd. The view must lie within the region (ErrRange). Its
+// ViewOf makes a view of n numbers of type T. The first is at byte off of the
+// region. n may be ToEnd. The view must lie within the region (ErrRange). Its
 // address must be a multiple of T's size on every machine, also where the hardware
 // needs less (ErrAlignment). If ToEnd does not come out even it is ErrLayout, if
 // the region is closed ErrClosed. Views may be made at any time from any
@@ -69,8 +69,8 @@ func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 	return view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
 }
 
-// StructViewOf makes a view of n structs or arrays of type T, of which the first
-// is at byte off of the region. n may be ToEnd.
+// StructViewOf makes a view of n structs or arrays of type T. The first is at byte
+// off of the region. n may be ToEnd.
 //
 // T must have one layout: the same bytes on every architecture of the same byte
 // order. It is made of numbers of fixed size, complex ones included, of arrays and
@@ -256,16 +256,16 @@ func (v View[T]) Values() iter.Seq[T] {
 }
 
 // CopyTo copies elements to dst, as many as fit, and returns how many. As for
-// copy, the two may overlap. Where the file was truncated or the region is closed
-// meanwhile, it returns the exact number of whole elements before the first byte
-// that could not be accessed, and a [*FaultError].
+// copy, the two may overlap. Where the file was truncated, or the region is closed
+// meanwhile, the count is that of the whole elements before the first byte that
+// could not be accessed. The error is then a [*FaultError].
 func (v View[T]) CopyTo(dst []T) (int, error) { return v.copyTo(dst, false) }
 
 // CopyFrom copies src to the elements, as many as fit, and returns how many. As
 // for copy, the two may overlap. If the view cannot be stored to, it returns 0 and
-// ErrReadOnly. Where the file was truncated, the disk is full or the region is
-// closed meanwhile, it returns the exact number of whole elements before the first
-// byte that could not be stored, and a [*FaultError].
+// ErrReadOnly. Where the file was truncated, the disk is full, or the region is
+// closed meanwhile, the count is that of the whole elements before the first byte
+// that could not be stored. The error is then a [*FaultError].
 func (v View[T]) CopyFrom(src []T) (int, error) { return v.copyFrom(src, false) }
 
 func (v View[T]) copyTo(dst []T, reversed bool) (int, error) {
