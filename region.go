@@ -131,9 +131,9 @@ func (r *Region) String() string {
 // This is raw memory. The slice does not keep the region open or alive, and does
 // not follow Resize. A store to it in a ReadOnly region, or an access after Close
 // or where the file was truncated, is a fault: use [Guard]. The collector cannot
-// see slices of mapped memory. So the address space of a region that handed one
-// out is held in the quarantine after Close, and is never unmapped without Close;
-// see Lifetime in the package documentation.
+// see slices of mapped memory. So a region that handed one out is never unmapped
+// without Close, and after Close its address space is held in a quarantine. See
+// Lifetime in the package documentation.
 func (r *Region) Bytes() []byte {
 	m, err := r.valid("")
 	if err != nil {
