@@ -185,6 +185,13 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 		{"it is shrunk and grown again", ErrTruncated, ErrTruncated,
 			func(r *Region, _ string) error { return errors.Join(r.Resize(1), r.Resize(int64(3*page))) },
 			func(f findings) bool { return !f.within && f.shrunk && !f.changed }},
+		// Whoever takes access has said so before the first look.
+		{"the mode follows", ErrTruncated, ErrReadOnly,
+			func(r *Region, _ string) error { r.o.mode.Store(int32(ReadOnly)); return nil },
+			func(f findings) bool { return f.mode == ReadOnly }},
+		{"the length follows", ErrTruncated, ErrTruncated,
+			func(r *Region, _ string) error { r.o.len.Store(1); return nil },
+			func(f findings) bool { return !f.within }},
 	} {
 		for a, want := range map[access]error{aLoad: tt.load, aStore: tt.store, either: tt.store} {
 			name := tempFile(t, quiet(3*page))
