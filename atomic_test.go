@@ -133,7 +133,7 @@ func TestGoroutinesCountTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const each = 100000
+	each := rounds(100_000)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -145,7 +145,7 @@ func TestGoroutinesCountTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if v.Load(0) != 8*each || v.Load(1) != 16*each {
+	if v.Load(0) != uint32(8*each) || v.Load(1) != uint32(16*each) {
 		t.Errorf("counted %d and %d, want %d and %d", v.Load(0), v.Load(1), 8*each, 16*each)
 	}
 }
@@ -184,7 +184,7 @@ func count[T AtomicInteger](v AtomicView[T], n int) {
 }
 
 func TestTwoProcessesCountTogether(t *testing.T) {
-	n := rounds(t, 10_000_000)
+	n := rounds(10_000_000)
 	t.Run("32 bits", func(t *testing.T) {
 		name := tempFile(t, make([]byte, 4096))
 		v, _ := sharedCounter(t, name)
@@ -245,7 +245,7 @@ var litmusWriter = registerChild("litmus writer", func(t testing.TB, args []stri
 // TestMessagePassing: whoever sees the flag sees the data that was stored before
 // it, or newer, in another process too.
 func TestMessagePassing(t *testing.T) {
-	n := rounds(t, 1_000_000)
+	n := rounds(1_000_000)
 	name := tempFile(t, make([]byte, 4096))
 	v, r := sharedCounter(t, name)
 	data, err := ViewOf[uint32](r, 0, v.Len())

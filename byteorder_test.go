@@ -277,22 +277,22 @@ func TestByteOrderMisuse(t *testing.T) {
 // TestReversingCopiesThatOverlap moves values within the region, up and down by
 // every small distance, against a copy by way of other memory.
 func TestReversingCopiesThatOverlap(t *testing.T) {
-	r := anonymousRegion(t, 4096)
-	raw := r.Bytes()
+	before := pattern(200) // more than 23 + 17*8
+	raw := anonymousRegion(t, int64(len(before))).Bytes()
 	for size := 2; size <= 8; size *= 2 {
 		for _, n := range []int{1, 2, 3, 5, 16, 17} {
 			for from := 0; from < 24; from++ {
 				for to := 0; to < 24; to++ {
-					copy(raw, pattern(4096))
-					want := pattern(4096)
+					copy(raw, before)
+					want := bytes.Clone(before)
 					for i := range n {
 						for j := range size {
-							want[to+i*size+j] = pattern(4096)[from+i*size+size-1-j]
+							want[to+i*size+j] = before[from+i*size+size-1-j]
 						}
 					}
 					copyReversed(unsafe.Pointer(&raw[to]), unsafe.Pointer(&raw[from]), n*size, size)
 					if !bytes.Equal(raw, want) {
-						t.Fatalf("%d values of %d bytes from %d to %d: made\n%x, want\n%x", n, size, from, to, raw[:160], want[:160])
+						t.Fatalf("%d values of %d bytes from %d to %d: made\n%x, want\n%x", n, size, from, to, raw, want)
 					}
 				}
 			}
@@ -409,7 +409,7 @@ func TestRandomViews(t *testing.T) {
 		return int(x % uint64(n))
 	}
 	r := anonymousRegion(t, 600)
-	for range 20000 {
+	for range rounds(20_000) {
 		model := bytes.Clone(r.Bytes())
 		off, n, i, v := next(620)-10, next(80)-2, next(60)-2, x
 		switch next(5) {

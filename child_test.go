@@ -73,7 +73,8 @@ func childCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 // childEnv is the environment of a child. The race detector would sleep for a
 // second at the end of each.
 func childEnv(name string) []string {
-	return append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	return append(os.Environ(), childVariable+"="+name, fmt.Sprintf("%s=%g", roundsVariable, roundsPercent()),
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 }
 
 // runChild runs a child to its end, and fails or skips the test as the child

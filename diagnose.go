@@ -25,18 +25,16 @@ func (f *fault) explain(a access) *FaultError {
 type findings struct {
 	access  access // what it may have been
 	closed  bool   // the region is, by now
-	within  bool   // the page of the byte is within Len
+	within  bool   // the page of the byte is within Len, and was all the time
 	sized   bool   // what is mapped is a file that has a size
-	unknown bool   // which cannot be asked for
-	missing bool   // the file has no page for the byte
+	missing bool   // which has no page for the byte
 	changed bool   // two looks at the size found different ones
 	touch   bool   // it is harmless to try the access again
 	loads   bool   // a load passes now
-	mode    Mode   // of the region now
+	mode    Mode   // of the region; ReadOnly if it was at any time
 	stores  bool   // a store passes now
 	denied  denial // what this process took away last
-	denying bool   // it did so while this was found out
-	shrunk  bool   // this process shortened the file, through whatever region, since it was mapped
+	shrunk  bool   // this process shortened what is mapped, through whatever region, since it was mapped
 }
 
 // examine looks at the file, at the byte, and at the file again. It takes no lock
@@ -60,16 +58,24 @@ func (m *mapping) examine(off int, a access) (f findings) {
 		f.stores = f.loads && f.mode != ReadOnly && f.access&aStore != 0 && m.touch(off, 1, aStore) == nil
 	}
 	after, stillKnown := m.fileSize()
-	f.unknown = f.sized && !(known && stillKnown)
-	f.changed = !f.unknown && before != after
-	f.missing = f.sized && !f.unknown && int64(m.pageStart(off)) >= after-m.offset
-	f.within = f.within && m.holds(off)
-	f.mode = min(f.mode, Mode(m.mode.Load())) // ReadOnly, if it was at either look
-	f.denied = takes.last()
-	if now := m.taken.Load(); now != takes {
-		f.denied, f.denying = now.last(), true
+	switch {
+	case known && stillKnown:
+		f.changed = before != after
+		f.missing = f.sized && int64(m.pageStart(off)) >= after-m.offset
+	default: // a borrowed file that was closed: what cannot be loaded is missing
+		f.missing = !f.loads
 	}
-	f.shrunk = f.denied == deniedBySize || m.file.inode != nil && m.file.inode.shrinks.Load() != m.shrinks
+	f.within = f.within && m.holds(off)
+	f.mode = min(f.mode, Mode(m.mode.Load()))
+	now := m.taken.Load()
+	f.denied = now.last()
+	if now != takes { // and perhaps given back meanwhile
+		f.within = f.within && f.denied != deniedBySize
+		if f.denied == deniedByMode {
+			f.mode = ReadOnly
+		}
+	}
+	f.shrunk = f.denied == deniedBySize || f.sized && m.file.inode.shrinks.Load() != m.shrinks
 	f.closed = m.closed.Load() // last: whatever else was seen may come of it
 	return f
 }
@@ -99,22 +105,10 @@ func (f findings) cause() error {
 		return ErrReadOnly
 	case !f.within:
 		return ErrTruncated
-	case f.denying && f.denied == deniedBySize:
-		return ErrTruncated
-	case f.denying && mayStore:
-		return ErrReadOnly
-	case !f.touch && mayStore && f.denied == deniedByMode:
-		return ErrReadOnly
-	case !f.touch:
-		return ErrIO
-	case !f.loads && f.unknown:
-		return ErrTruncated
-	case !f.loads:
-		return ErrIO
-	case mayStore && !f.stores:
+	case f.touch && (!f.loads || mayStore && !f.stores):
 		return ErrIO
 
-	// From here on the access would pass now.
+	// From here on the access would pass now, or must not be tried.
 	case mayStore && f.denied == deniedByMode:
 		return ErrReadOnly
 	case f.shrunk:

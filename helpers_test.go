@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,23 +116,23 @@ const bitsOfInt = 32 << (^uint(0) >> 63)
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// emulated says that the processor is, so that millions of operations take
-// minutes.
-var emulated = func() bool {
-	switch runtime.GOARCH {
-	case "amd64", "386", "arm64":
-		return false
-	}
-	return true
-}()
+// roundsVariable is a percentage: how many of the rounds of a long loop to go. It
+// is for emulated processors, on which the loops take minutes. Without it, all are
+// gone, or a tenth with -short or -race. Children are told.
+const roundsVariable = "MMAP_TEST_ROUNDS"
 
-func rounds(t testing.TB, n int) int {
-	if testing.Short() || emulated {
-		t.Logf("%d rounds instead of %d: -short, or an emulated processor", n/100, n)
-		return n / 100
+var roundsPercent = sync.OnceValue(func() float64 {
+	switch percent, err := strconv.ParseFloat(os.Getenv(roundsVariable), 64); {
+	case err == nil && percent > 0:
+		return percent
+	case raceDetector || flag.Parsed() && testing.Short():
+		return 10
 	}
-	return n
-}
+	return 100
+})
+
+// rounds says how many of n rounds to go.
+func rounds(n int) int { return max(1, int(float64(n)*roundsPercent()/100)) }
 
 // Results of loads go here, or the compiler leaves the loads out.
 var (

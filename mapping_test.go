@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,7 @@ import (
 
 func TestAMethodWhileTheRegionIsClosedSaysSo(t *testing.T) {
 	name := tempFile(t, pattern(4096))
-	for range 6000 {
+	for range rounds(6000) {
 		r := open(t, name, ReadWrite)
 		errs := make(chan error)
 		begun := make(chan bool)
@@ -50,7 +49,7 @@ func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for range 3000 {
+	for range rounds(3000) {
 		r, err := Map(f, ReadOnly)
 		if err != nil {
 			t.Fatal(err)
@@ -75,24 +74,16 @@ func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
 }
 
 func TestEveryMethodAtOnceOnOneRegion(t *testing.T) {
-	rounds := 200
-	if testing.Short() || raceDetector {
-		rounds = 40
-	}
-	runChild(t, childAtOnce, strconv.Itoa(rounds))
+	runChild(t, childAtOnce)
 }
 
 // In each round many goroutines call everything on one region, until one that
 // comes last closes it.
 var childAtOnce = registerChild("every method at once", func(t testing.TB, args []string) {
-	rounds, err := strconv.Atoi(args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	page := os.Getpagesize()
 	name := filepath.Join(t.TempDir(), "f")
 	const value = 0x5A5A5A5A
-	for round := range rounds {
+	for round := range rounds(200) {
 		var r *Region
 		var err error
 		c := Config{Reserve: int64(16 * page), Sparse: round%4 < 2}

@@ -210,12 +210,8 @@ func runScript(name string, s script) error {
 }
 
 func TestRandomSequences(t *testing.T) {
-	sequences := 2000
-	if testing.Short() {
-		sequences = 200
-	}
 	name := filepath.Join(t.TempDir(), "f")
-	for seed := range sequences {
+	for seed := range rounds(2000) {
 		s := make(script, 40+seed%200)
 		rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(s)
 		if err := runScript(name, s); err != nil {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,18 +33,11 @@ type holding struct {
 }
 
 func TestNoForeignByteIsEverSeen(t *testing.T) {
-	rounds := 10_000
-	if testing.Short() {
-		rounds = 1000
-	}
-	t.Log(runChild(t, childForeign, strconv.Itoa(rounds)))
+	t.Log(runChild(t, childForeign))
 }
 
 var childForeign = registerChild("foreign bytes", func(t testing.TB, args []string) {
-	rounds, err := strconv.Atoi(args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	rounds := rounds(10_000)
 	page := os.Getpagesize()
 	dir := t.TempDir()
 	names := make([]string, raceFiles)

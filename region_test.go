@@ -316,7 +316,7 @@ func TestCopyingIntoAReadOnlyRegion(t *testing.T) {
 func TestReadAtAndWriteAtCountExactlyWhenClosedMeanwhile(t *testing.T) {
 	const size = 4 << 20
 	name := tempFile(t, bytes.Repeat([]byte{0x5A}, size))
-	for i := range 40 {
+	for i := range rounds(40) {
 		r := open(t, name, ReadWrite)
 		off := int64(i * 100)
 		p := make([]byte, size-off)

@@ -422,10 +422,9 @@ func TestProtectReachesWhatRefreshGaveUp(t *testing.T) {
 
 func TestRegionsOfOneProcessGrowAFileAtTheSameTime(t *testing.T) {
 	page := os.Getpagesize()
-	const rounds = 2000
 	name := tempFile(t, nil)
 	c := Config{Mode: ReadWrite, Reserve: int64(64 * page), Sparse: true}
-	for i := range rounds {
+	for i := range rounds(2000) {
 		if err := os.Truncate(name, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -43,10 +42,8 @@ func (rec *record) sum() uint32 {
 }
 
 func TestWhatWasSyncedOutlivesAKill(t *testing.T) {
-	kills, writers := 500, 2
-	if testing.Short() {
-		kills = 50
-	}
+	const writers = 2
+	kills := rounds(100) * writers
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	total := 0
@@ -81,8 +78,7 @@ func TestWhatWasSyncedOutlivesAKill(t *testing.T) {
 // writeAndKill starts a writer that goes on after the first acked records, kills
 // it at a random moment, and returns how many it acknowledged.
 func writeAndKill(t testing.TB, name string, acked uint64, rnd *rand.Rand) (uint64, error) {
-	cmd := exec.Command(os.Args[0], name, strconv.FormatUint(acked, 10))
-	cmd.Env = childEnv(childWriter)
+	cmd := childCommand(t, childWriter, name, strconv.FormatUint(acked, 10))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
