@@ -201,7 +201,7 @@ func (m *mapping) mapPages(h handle, length int64) error {
 		m.reach = q.size
 	}
 	if err != nil {
-		m.space.unmap()
+		unmapped.release(m.space)
 	}
 	return err
 }

@@ -411,9 +411,10 @@ func (v *vacancy) find(size uintptr) (addr uintptr) {
 	}
 	q := &request{hidden: true, private: true, page: vacancyAlign, size: size + roundUp(size/64, vacancyAlign)}
 	s, err := mapSpace(noFile, q)
-	if err != nil || s.unmap() != nil {
+	if err != nil {
 		return 0
 	}
+	unmapped.release(s)
 	v.mu.Lock()
 	v.from, v.to = roundUp(uintptr(s.addr), vacancyAlign), uintptr(s.addr)+s.size
 	v.mu.Unlock()
