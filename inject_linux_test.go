@@ -1,0 +1,541 @@
+package mmap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// Failure paths, by injection. Each operation of inject_ops_linux_test.go runs
+// once to see which system calls it makes. Then it runs again and again, and each
+// time one of these calls is refused, once or from then on. What must hold
+// afterwards is the same for all: an error that says what was asked, everything as
+// before, and the same operation works when nothing is refused any more.
+
+// A refusal makes a system call fail: the nth of that name, and with forever all
+// that follow.
+type refusal struct {
+	call    string
+	nth     int
+	errno   unix.Errno
+	forever bool
+}
+
+func (f refusal) String() string {
+	if f.forever {
+		return fmt.Sprintf("%s from number %d on refused with %s", f.call, f.nth, unix.ErrnoName(f.errno))
+	}
+	return fmt.Sprintf("%s number %d refused with %s", f.call, f.nth, unix.ErrnoName(f.errno))
+}
+
+// refusals are the errors that each system call is refused with. EINTR is only
+// worth a look if it does not end.
+var refusals = map[string][]unix.Errno{
+	"open":            {unix.EMFILE, unix.EACCES, unix.EAGAIN},
+	"close":           {unix.EIO},
+	"fstat":           {unix.EIO},
+	"fstatfs":         {unix.ENOSYS, unix.EPERM},
+	"fcntl":           {unix.EPERM},
+	"ftruncate":       {unix.EFBIG, unix.EIO},
+	"fallocate":       {unix.ENOSPC, unix.EIO, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM},
+	"pread":           {unix.EIO},
+	"mmap":            {unix.ENOMEM, unix.EPERM},
+	"munmap":          {unix.ENOMEM},
+	"mprotect":        {unix.ENOMEM, unix.EACCES},
+	"mlock":           {unix.ENOMEM, unix.EPERM, unix.EAGAIN},
+	"munlock":         {unix.ENOMEM},
+	"madvise":         {unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.ENOMEM, unix.EFAULT},
+	"msync":           {unix.EIO, unix.EINVAL, unix.EPERM},
+	"fsync":           {unix.EIO, unix.ENOSPC},
+	"syncfs":          {unix.EIO},
+	"sync_file_range": {unix.EIO, unix.ENOSYS},
+}
+
+// injection stands between the library and the system for the goroutine that set
+// it. Those of the collector's cleanups pass.
+type injection struct {
+	refusal
+	always    map[string]unix.Errno // refused wherever they come
+	goroutine string
+	calls     []string
+	seen      map[string]int
+	refused   int
+}
+
+// inject calls fn, and refuses what it is told to.
+func inject(f refusal, always map[string]unix.Errno, fn func()) *injection {
+	in := &injection{refusal: f, always: always, goroutine: thisGoroutine(), seen: make(map[string]int)}
+	ask := in.ask
+	intercept.Store(&ask)
+	defer intercept.Store(nil)
+	fn()
+	return in
+}
+
+func (in *injection) ask(call string) error {
+	if thisGoroutine() != in.goroutine {
+		return nil
+	}
+	n := in.seen[call]
+	in.seen[call]++
+	in.calls = append(in.calls, call)
+	if errno, is := in.always[call]; is {
+		return errno
+	}
+	if call == in.call && (n == in.nth || in.forever && n > in.nth) {
+		in.refused++
+		return in.errno
+	}
+	return nil
+}
+
+// thisGoroutine returns the number of the goroutine that calls it.
+func thisGoroutine() string {
+	var b [64]byte
+	number, _, _ := bytes.Cut(bytes.TrimPrefix(b[:runtime.Stack(b[:], false)], []byte("goroutine ")), []byte(" "))
+	return string(number)
+}
+
+// A stage is what an operation acts on.
+type stage struct {
+	testing.TB
+	name string // of the file, or what stands for one in an error
+	f    *os.File
+	r    *Region
+}
+
+// An operation is one that can fail.
+type operation struct {
+	what    string
+	always  map[string]unix.Errno // calls that are refused besides: a system that lacks them
+	prepare func(s *stage)
+	do      func(s *stage) error
+
+	create    bool // by Create or OpenOrCreate: it opens the directory first
+	empties   bool // by Create: what is there is gone if it fails
+	populates bool // it has pages brought in, and says what could not be
+	syncs     bool // it writes back
+	closes    bool // it cannot be taken back
+	waits     bool // it waits for the collector where space is wanted for good: one such is enough
+}
+
+// A state is all that an operation may leave wrong.
+type state struct {
+	Len, Cap    int
+	Mode        Mode
+	Bytes       string // of the region
+	File        string // its bytes
+	Pages       string // the accessible ones of the region
+	Descriptors int
+	Inodes      int // see file.go
+	Regions     int // with their tombstones
+	Space       int
+	Locked      int // KiB
+}
+
+const noFileThere = "no file"
+
+// summary tells bytes from others, in short.
+func summary(b []byte) string {
+	return fmt.Sprintf("%d bytes that sum up to %#x", len(b), crc32.ChecksumIEEE(b))
+}
+
+func (s *stage) state() (st state) {
+	s.Helper()
+	if s.r != nil {
+		st.Len, st.Cap, st.Mode = s.r.Len(), s.r.Cap(), s.r.Mode()
+		b := make([]byte, st.Len)
+		if n, err := s.r.ReadAt(b, 0); n != st.Len || err != nil && st.Len > 0 {
+			s.Errorf("%d of %d bytes can be read: %v", n, st.Len, err)
+		}
+		st.Bytes = summary(b)
+		st.Pages = accessible(s, s.r.o.mapping)
+	}
+	name := s.name
+	if s.f != nil {
+		name = fmt.Sprintf("/proc/self/fd/%d", s.f.Fd())
+	}
+	b, err := os.ReadFile(name)
+	if st.File = summary(b); err != nil {
+		st.File = noFileThere
+	}
+	st.Descriptors = len(descriptors(s))
+	inodes.Lock()
+	st.Inodes = len(inodes.of)
+	inodes.Unlock()
+	registry.mu.Lock()
+	st.Regions, st.Space = registry.count, int(registry.bytes)
+	registry.mu.Unlock()
+	st.Locked = processStatus(s, "VmLck")
+	return st
+}
+
+// since is the state with the counts of what was not there at the start.
+func (st state) since(start state) state {
+	st.Descriptors -= start.Descriptors
+	st.Inodes -= start.Inodes
+	st.Regions -= start.Regions
+	st.Space -= start.Space
+	return st
+}
+
+// accessible says which pages of a region's space can be accessed, and how.
+func accessible(t testing.TB, m *mapping) string {
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	base, last := uintptr(m.space.addr), uintptr(0)
+	for line := range strings.Lines(string(b)) {
+		first, rest, _ := strings.Cut(line, "-")
+		next, perms, _ := strings.Cut(rest, " ")
+		perms, _, _ = strings.Cut(perms, " ")
+		start, end := hexadecimal(first), hexadecimal(next)
+		start, end = max(start, base), min(end, base+m.request.size)
+		if start >= end || perms[:3] == "---" {
+			continue
+		}
+		if n := len(all); n > 0 && last == start && strings.HasSuffix(all[n-1], perms) {
+			start -= base
+			fmt.Sscanf(all[n-1], "%d", &start)
+			all = all[:n-1]
+			start += base
+		}
+		all, last = append(all, fmt.Sprintf("%d to %d %s", start-base, end-base, perms)), end
+	}
+	return strings.Join(all, ", ")
+}
+
+func hexadecimal(s string) uintptr {
+	n, _ := strconv.ParseUint(s, 16, 64)
+	return uintptr(n)
+}
+
+// descriptors returns the open files of the process, but for those that the Go
+// runtime opens for itself.
+func descriptors(t testing.TB) (open []string) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/proc/") {
+			open = append(open, e.Name()+" "+to)
+		}
+	}
+	return open
+}
+
+// outcome is what may come of a refusal.
+type outcome int
+
+const (
+	fails outcome = iota
+	works
+	atLiberty // it works by other means, or fails as is right
+)
+
+// expected says what must come of refusing a call to an operation.
+func (op *operation) expected(f refusal) outcome {
+	notThere := f.errno == unix.EINVAL || f.errno == unix.ENOSYS || f.errno == unix.EPERM || f.errno == unix.EOPNOTSUPP || f.errno == unix.EINTR
+	switch f.call {
+	case "fstatfs", "munmap", "munlock", "pread":
+		return works
+	case "madvise":
+		if !notThere && op.populates {
+			return atLiberty
+		}
+		return works
+	case "fallocate":
+		if notThere {
+			return works
+		}
+	case "msync":
+		if f.errno == unix.EINVAL { // as of a file that has nothing to sync
+			return works
+		}
+	case "open":
+		if !f.forever && (op.create && f.nth == 0 || f.errno == unix.EAGAIN) { // the directory, a lease
+			return works
+		}
+	case "mmap":
+		if op.closes {
+			return works
+		}
+		if !f.forever { // another try, or a hint
+			return atLiberty
+		}
+	case "mprotect":
+		if op.closes {
+			return works
+		}
+	case "fstat":
+		if op.syncs {
+			return works
+		}
+	case "close":
+		if !op.closes {
+			return works
+		}
+		return atLiberty // that of the directory, or of the file
+	}
+	return fails
+}
+
+// run runs one case, and returns the calls that were made.
+func (op *operation) run(t testing.TB, dir string, f refusal, clean state) (calls []string, after state) {
+	base := descriptors(t)
+	s := &stage{TB: t, name: filepath.Join(dir, "f")}
+	vacant.mu.Lock()
+	vacant.from, vacant.to = 0, 0
+	vacant.mu.Unlock()
+	start := s.state()
+	op.prepare(s)
+	before := s.state().since(start)
+	var err error
+	in := inject(f, op.always, func() { err = op.do(s) })
+	after = s.state().since(start)
+
+	fault := func(format string, args ...any) {
+		t.Helper()
+		t.Errorf("%s, %v: %s", op.what, f, fmt.Sprintf(format, args...))
+	}
+	want := clean
+	if op.create && f.call == "open" && f.nth == 0 {
+		want.Descriptors = min(want.Descriptors, after.Descriptors) // that of the directory is not there
+	}
+	if f.call == "" {
+		want = after
+	} else if in.refused == 0 {
+		fault("it was not asked for again")
+	}
+	expected := op.expected(f)
+	switch {
+	case f.call == "" && err != nil:
+		t.Fatalf("%s: %v", op.what, err)
+	case err == nil && f.call != "" && expected == fails:
+		fault("no error")
+	case err != nil && expected == works:
+		fault("failed: %v", err)
+	case err != nil:
+		op.checkError(fault, s, f, err)
+		want = op.asBefore(before, f)
+		if op.closes {
+			want = clean
+		}
+	}
+	if f.call == "close" { // the injected one left it open
+		after.Descriptors = min(after.Descriptors, want.Descriptors)
+	}
+	// A collection may have found those of the cases before.
+	after.Regions, after.Space = max(after.Regions, want.Regions), max(after.Space, want.Space)
+	if f.call != "" {
+		if d := cmp.Diff(want, after); d != "" {
+			fault("error %v (-want +got):\n%s", err, d)
+		}
+	}
+	if err != nil && op.syncs {
+		op.checkMemory(fault, s, f)
+	} else if err != nil && f.call != "" {
+		inject(refusal{}, op.always, func() { err = op.do(s) })
+		if err != nil {
+			fault("and it fails afterwards: %v", err)
+		}
+		again := s.state()
+		if again.Bytes != clean.Bytes || again.File != clean.File || again.Pages != clean.Pages || again.Locked != clean.Locked || again.Len != clean.Len {
+			fault("and afterwards it does something else:\n%s", cmp.Diff(clean, again))
+		}
+	}
+	s.r.Close()
+	if s.r != nil && s.r.o.lingers { // and is buried later
+		collectTill(t, func() bool { return !strings.HasSuffix(mapsAt(t, s.r.Addr()), "s") })
+	}
+	if s.f != nil {
+		s.f.Close()
+	}
+	os.Remove(s.name)
+	for _, left := range descriptors(t) {
+		if !slices.Contains(base, left) {
+			if f.call != "close" {
+				fault("descriptor %s is left", left)
+			}
+			var fd int
+			fmt.Sscan(left, &fd)
+			unix.Close(fd)
+		}
+	}
+	inodes.Lock()
+	defer inodes.Unlock()
+	if len(inodes.of) > 0 {
+		fault("%d inodes are left", len(inodes.of))
+		clear(inodes.of)
+	}
+	return in.calls, after
+}
+
+// asBefore is the state after a failure.
+func (op *operation) asBefore(before state, f refusal) state {
+	opened := f.call != "open"
+	switch {
+	case op.empties && before.File == noFileThere && f.call == "fstat" && f.forever:
+		before.File = summary(nil) // whose file it is cannot be found out, so it stays
+	case op.empties && before.File == noFileThere:
+	case op.empties && opened && !(f.call == "ftruncate" && f.forever && f.nth == 0):
+		before.File = summary(nil)
+	case op.create && !op.empties && before.File == noFileThere && opened:
+		before.File = summary(nil)
+	}
+	return before
+}
+
+// checkError checks that an error says what was asked of which file, and what the
+// system said.
+func (op *operation) checkError(fault func(string, ...any), s *stage, f refusal, err error) {
+	var path *fs.PathError
+	var access *FaultError
+	switch {
+	case errors.As(err, &access) && op.populates && f.call == "madvise":
+	case !errors.As(err, &path):
+		fault("the error is no *fs.PathError: %v", err)
+	case path.Path != s.name || path.Op != f.call || !errors.Is(err, f.errno):
+		fault("the error does not name the call, the file and the system's error: %v", err)
+	}
+	if !strings.Contains(err.Error(), s.name) {
+		fault("the error does not name %s: %v", s.name, err)
+	}
+}
+
+// checkMemory checks that a write-back that failed is never forgotten, and that a
+// call that was merely refused is.
+func (op *operation) checkMemory(fault func(string, ...any), s *stage, f refusal) {
+	err := s.r.Sync()
+	if lost := f.errno == unix.EIO || f.errno == unix.ENOSPC; lost && !errors.Is(err, f.errno) {
+		fault("a Sync after the one that failed: %v", err)
+	} else if !lost && err != nil {
+		fault("a Sync after one that was refused: %v", err)
+	}
+}
+
+// cases calls try with every refusal of the calls of an operation.
+func (op *operation) cases(t testing.TB, calls []string, short bool, try func(f refusal)) {
+	seen := make(map[string]int)
+	for _, call := range calls {
+		if op.always[call] != 0 {
+			continue
+		}
+		errnos := refusals[call]
+		if errnos == nil {
+			t.Errorf("it is not known how %s fails", call)
+		}
+		if short {
+			errnos = errnos[:1]
+		}
+		for i, errno := range errnos {
+			try(refusal{call, seen[call], errno, false})
+			forGood := i == 0 || call == "madvise" || call == "fallocate"
+			if forGood && !(op.waits && call == "mmap" && errno == unix.ENOMEM) {
+				try(refusal{call, seen[call], errno, true})
+			}
+		}
+		if call != "close" {
+			try(refusal{call, seen[call], unix.EINTR, true})
+		}
+		seen[call]++
+	}
+}
+
+func TestEveryRefusedSystemCallLeavesEverythingAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	if memory, err := os.MkdirTemp("/dev/shm", "inject"); err == nil { // where files come and go faster
+		dir = memory
+		defer os.RemoveAll(dir)
+	}
+	t.Log(runChild(t, childInject, dir, strconv.FormatBool(testing.Short())))
+}
+
+var childInject = registerChild("with system calls refused", func(t testing.TB, args []string) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the cases count what there is
+	dir, short := args[0], args[1] == "true"
+	n := 0
+	for ops := range slices.Chunk(operations(), 20) {
+		var unnamed uintptr
+		for i, op := range ops {
+			calls, clean := op.run(t, dir, refusal{}, state{})
+			if i == 0 {
+				unnamed = unnamedSpace(t)
+			}
+			op.cases(t, calls, short, func(f refusal) {
+				if n++; n%50 == 0 {
+					runtime.GC() // or looking at the process's mappings takes long
+				}
+				op.run(t, dir, f, clean)
+			})
+		}
+		what := fmt.Sprintf("%s to %s", ops[0].what, ops[len(ops)-1].what)
+		checkNothingIsLeft(t, what)
+		if now := unnamedSpace(t); now > unnamed {
+			t.Errorf("%s: %d bytes of address space are left", what, now-unnamed)
+		}
+	}
+	fmt.Printf("%d refusals", n)
+})
+
+// checkNothingIsLeft checks that all regions of the process are gone once the
+// collector has seen that they can be.
+func checkNothingIsLeft(t testing.TB, what string) {
+	t.Helper()
+	collectTill(t, func() bool {
+		rawQuarantine.giveWay()
+		registry.mu.Lock()
+		defer registry.mu.Unlock()
+		return registry.count == 0 && registry.bytes == 0
+	})
+	if left := len(heldIn(&rawQuarantine)) + len(heldIn(&guardQuarantine)); left > 0 {
+		t.Errorf("%s: %d regions are held when all are unmapped", what, left)
+	}
+	unmapped.mu.Lock()
+	defer unmapped.mu.Unlock()
+	if left := len(unmapped.left); left > 0 {
+		t.Errorf("%s: %d pieces of address space are to be unmapped yet", what, left)
+	}
+	tombstones.mu.Lock()
+	defer tombstones.mu.Unlock()
+	if tombstones.now != (allowance{}) {
+		t.Errorf("%s: tombstones of %v are counted, and there are none", what, tombstones.now)
+	}
+}
+
+// unnamedSpace returns the bytes of the process's mappings that belong to no file
+// and that the Go runtime has not named as its own. Where it names none, 0.
+func unnamedSpace(t testing.TB) (n uintptr) {
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("[anon: Go")) || raceDetector {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		var start, end uintptr
+		fmt.Sscanf(line, "%x-%x", &start, &end)
+		if len(strings.Fields(line)) == 5 {
+			n += end - start
+		}
+	}
+	return n
+}
