@@ -11,7 +11,7 @@ import (
 // The operations whose system calls are refused.
 
 // With these a reservation is large enough that the library looks for a place.
-const largeReserve = 2 * minVacancy
+const largeReserve = 8 * minVacancy
 
 func operations() []*operation {
 	ops := slices.Concat(openings(), creations(), resizes(), others(), closings())
@@ -132,6 +132,10 @@ func openings() (ops []*operation) {
 			do:      func(s *stage) error { return s.take(c.Anonymous(int64(shortSize))) }})
 	}
 	return append(ops,
+		&operation{what: "Anonymous with a large Reserve, where nothing is unmapped", waits: true,
+			always:  map[string]unix.Errno{"munmap": unix.ENOMEM},
+			prepare: func(s *stage) { s.name = "anonymous memory" },
+			do:      func(s *stage) error { return s.take(Config{Reserve: largeReserve}.Anonymous(int64(shortSize))) }},
 		&operation{what: "Open of an empty file", prepare: fileOf(0), waits: true,
 			do: func(s *stage) error { return s.take(Open(s.name, ReadWrite)) }},
 		&operation{what: "Open with Populate, without MADV_POPULATE", prepare: fileOf(shortSize), waits: true,
