@@ -77,7 +77,7 @@ func (m *mapping) unreachable() {
 	case closed:
 		rawQuarantine.hold(m)
 	default:
-		m.letGo() // and stay mapped
+		go m.letGo() // and stay mapped
 	}
 }
 
@@ -96,18 +96,28 @@ func (m *mapping) letGo() error {
 	return m.file.release()
 }
 
-// release gives everything back, address space included.
+// release gives everything back, address space included. Of a region that was
+// never closed it does so on a goroutine of its own: close(2) may wait for a disk,
+// and all cleanups of the program have to share a few goroutines.
 func (m *mapping) release() {
-	m.closed.Store(true)
-	m.letGo()
-	if m.space.size == 0 {
-		return
+	if m.closed.Load() || m.inode == nil {
+		m.unmap()
+	} else {
+		go m.unmap()
 	}
-	if m.lingers {
-		m.space.sync(0, m.high)
+}
+
+func (m *mapping) unmap() {
+	if !m.closed.Swap(true) {
+		m.letGo()
+		if m.lingers {
+			m.space.sync(0, m.high)
+		}
 	}
-	registry.remove(m)
-	unmapped.release(m.space)
+	if m.space.size > 0 {
+		registry.remove(m)
+		unmapped.release(m.space)
+	}
 }
 
 // unmapped gives address space back. Where the system has put several tombstones
