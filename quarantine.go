@@ -57,11 +57,19 @@ func (m *mapping) entomb() error {
 
 // entombLater is for file systems that write back what is dirty when a mapping
 // goes, and keep the process from mapping anything meanwhile. So it is written
-// back before, and nobody waits. The owner is kept until then.
+// back before, and nobody waits. The owner is kept until then. The caller holds
+// the inode for it.
 func (o *owner) entombLater() {
-	o.space.sync(0, o.high)
+	o.writeBackAll()
+	o.inode.release()
 	o.entomb()
 	runtime.KeepAlive(o)
+}
+
+// writeBackAll writes back what is dirty. If that fails, other regions have to
+// know: the system may not tell them.
+func (m *mapping) writeBackAll() {
+	m.inode.writeBack(func() error { return m.space.sync(0, m.high) })
 }
 
 // unreachable is called by the garbage collector when neither a Region nor a view
@@ -109,10 +117,10 @@ func (m *mapping) release() {
 
 func (m *mapping) unmap() {
 	if !m.closed.Swap(true) {
-		m.letGo()
 		if m.lingers {
-			m.space.sync(0, m.high)
+			m.writeBackAll()
 		}
+		m.letGo()
 	}
 	if m.space.size > 0 {
 		registry.remove(m)
