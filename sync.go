@@ -146,9 +146,9 @@ func (r *Region) Flush(off, n int) error {
 	err = m.useFile("flush", func(h handle) error {
 		return m.space.startSync(from, to, h, m.offset-int64(m.slack)+int64(from))
 	})
+	m.file.inode.note(err)
 	if closed := m.check("flush"); closed != nil {
 		return closed
 	}
-	m.file.inode.note(err)
 	return pathError(m.name, err)
 }
