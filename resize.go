@@ -72,7 +72,10 @@ func (m *mapping) resize(h handle, n int64) error {
 		}
 		return m.extend("resize", h, n, func() (int64, error) { return 0, nil })
 	}
+	// Before, for who syncs what he sees of it, and after: a Sync meanwhile may
+	// have come too early.
 	m.changes.Add(1)
+	defer m.changes.Add(1)
 	if n < old {
 		return m.shrinkFile(h, old, n)
 	}
