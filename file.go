@@ -148,6 +148,13 @@ func holdInode(id fileID) *inode {
 	return n
 }
 
+// hold keeps an inode that somebody holds, until one more release.
+func (n *inode) hold() {
+	inodes.Lock()
+	defer inodes.Unlock()
+	n.refs++
+}
+
 func (n *inode) release() {
 	inodes.Lock()
 	defer inodes.Unlock()

@@ -61,7 +61,7 @@ func (m *mapping) entomb() error {
 // the inode for it.
 func (o *owner) entombLater() {
 	o.writeBackAll()
-	o.inode.release()
+	o.file.inode.release()
 	o.entomb()
 	runtime.KeepAlive(o)
 }
@@ -69,7 +69,7 @@ func (o *owner) entombLater() {
 // writeBackAll writes back what is dirty. If that fails, other regions have to
 // know: the system may not tell them.
 func (m *mapping) writeBackAll() {
-	m.inode.writeBack(func() error { return m.space.sync(0, m.high) })
+	m.file.inode.writeBack(func() error { return m.space.sync(0, m.high) })
 }
 
 // unreachable is called by the garbage collector when neither a Region nor a view
@@ -108,7 +108,7 @@ func (m *mapping) letGo() error {
 // never closed it does so on a goroutine of its own: close(2) may wait for a disk,
 // and all cleanups of the program have to share a few goroutines.
 func (m *mapping) release() {
-	if m.closed.Load() || m.inode == nil {
+	if m.closed.Load() || m.file.inode == nil {
 		m.unmap()
 	} else {
 		go m.unmap()

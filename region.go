@@ -375,7 +375,7 @@ func (r *Region) Close() error {
 		go runtime.GC()
 	}
 	if m.keep > 0 && m.lingers {
-		m.inode.hold()
+		m.file.inode.hold()
 		go r.o.entombLater()
 	}
 	if e := m.letGo(); err == nil {

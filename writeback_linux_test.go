@@ -238,7 +238,7 @@ func TestASyncThatWasToldNothingWaitsForThoseWhoMayBe(t *testing.T) {
 	<-asked
 	go func() { untoldErr <- untold.Sync() }()
 	<-askedToo
-	n := told.o.inode
+	n := told.o.file.inode
 	for asking := 2; asking > 1; runtime.Gosched() { // until the second has its answer
 		n.mu.Lock()
 		asking = len(n.syncing)
