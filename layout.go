@@ -24,7 +24,7 @@ func layoutOf(t reflect.Type) (align int, err error) {
 		return l.(*layout).align, l.(*layout).err
 	}
 	l := new(layout)
-	size, align, flaw := measure(t, "")
+	size, align, flaw := make(measured).measure(t, "")
 	switch {
 	case flaw != "":
 		l.err = failf(ErrLayout, "view of %v: %s", t, flaw)
@@ -45,10 +45,14 @@ type layout struct {
 	err   error
 }
 
+// measured holds the size and alignment of the structs met so far, so that each is
+// measured once, however often it occurs in others.
+type measured map[reflect.Type]struct{ size, align int }
+
 // measure returns the size and alignment of t by the rules above, or the flaw
 // that keeps it from having one layout, in words. path leads from the type of
 // the view to t: "Header.Entries[]", or "" for that type itself.
-func measure(t reflect.Type, path string) (size, align int, flaw string) {
+func (m measured) measure(t reflect.Type, path string) (size, align int, flaw string) {
 	switch t.Kind() {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64,
@@ -59,20 +63,27 @@ func measure(t reflect.Type, path string) (size, align int, flaw string) {
 		size = int(t.Size())
 		return size, size / 2, ""
 	case reflect.Array:
-		size, align, flaw = measure(t.Elem(), path+"[]")
+		size, align, flaw = m.measure(t.Elem(), path+"[]")
 		return size * t.Len(), align, flaw
 	case reflect.Struct:
-		return measureStruct(t, path)
+		if known, ok := m[t]; ok {
+			return known.size, known.align, ""
+		}
+		size, align, flaw = m.measureStruct(t, path)
+		if flaw == "" {
+			m[t] = struct{ size, align int }{size, align}
+		}
+		return size, align, flaw
 	}
 	return 0, 0, subject(path) + unfit(t)
 }
 
-func measureStruct(t reflect.Type, path string) (size, align int, flaw string) {
+func (m measured) measureStruct(t reflect.Type, path string) (size, align int, flaw string) {
 	align = 1
 	for i := range t.NumField() {
 		f := t.Field(i)
 		where := strings.TrimPrefix(path+"."+f.Name, ".")
-		fieldSize, fieldAlign, flaw := measure(f.Type, where)
+		fieldSize, fieldAlign, flaw := m.measure(f.Type, where)
 		if flaw != "" {
 			return 0, 0, flaw
 		}
