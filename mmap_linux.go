@@ -174,7 +174,18 @@ func (s *space) dump(from, to uintptr, on bool) {
 }
 
 // giveBack gives the memory of private pages back, and lets go of those of a file.
-func (s *space) giveBack() { s.madvise(0, s.size, unix.MADV_DONTNEED) }
+// What is locked is not given back.
+func (s *space) giveBack() {
+	s.unlock(0, s.size)
+	s.madvise(0, s.size, unix.MADV_DONTNEED)
+}
+
+// giveUp is giveBack, and makes the pages inaccessible within whatever mapping they
+// are in (MADV_GUARD_INSTALL, since Linux 6.13, and 6.15 for files).
+func (s *space) giveUp() error {
+	s.unlock(0, s.size)
+	return s.madvise(0, s.size, unix.MADV_GUARD_INSTALL)
+}
 
 func (s *space) madvise(from, to uintptr, advice int) error {
 	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })

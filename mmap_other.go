@@ -33,6 +33,7 @@ func (s *space) allow(from, to uintptr, r rights) error            { return erro
 func (s *space) forbid(from, to uintptr) error                     { return errors.ErrUnsupported }
 func (s *space) discard(from uintptr, q *request) error            { return errors.ErrUnsupported }
 func (s *space) bury(keep uintptr) error                           { return errors.ErrUnsupported }
+func (s *space) deny() error                                       { return errors.ErrUnsupported }
 func (s *space) unmap() error                                      { return errors.ErrUnsupported }
 func (s *space) sync(from, to uintptr) error                       { return errors.ErrUnsupported }
 func (s *space) lock(from, to uintptr) error                       { return errors.ErrUnsupported }

@@ -141,7 +141,13 @@ func (s *space) dump(from, to uintptr, on bool) {
 
 // giveBack is madvise(2) with MADV_DONTNEED, which keeps what the pages hold, so
 // it suits those of a file. The memory is the first to go when others want some.
-func (s *space) giveBack() { s.madvise(0, s.size, unix.MADV_DONTNEED) }
+func (s *space) giveBack() {
+	s.unlock(0, s.size)
+	s.madvise(0, s.size, unix.MADV_DONTNEED)
+}
+
+// giveUp would do without a mapping more: only Linux can.
+func (s *space) giveUp() error { return errors.ErrUnsupported }
 
 func (s *space) madvise(from, to uintptr, advice int) error {
 	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })

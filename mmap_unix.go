@@ -332,10 +332,16 @@ func (s *space) bury(keep uintptr) error {
 	if s.size == 0 || replacesInOneStep && s.fixed(0, s.size, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
 		return nil
 	}
-	// No mapping more is to be had, or others could come between. Then take the
-	// access, and the memory, which the system keeps as long as it is locked.
+	return s.deny() // no mapping more is to be had, or others could come between
+}
+
+// deny splits no mapping as long as the system has not put the space together with
+// its neighbours.
+func (s *space) deny() error {
 	err := s.forbid(0, s.size)
-	s.unlock(0, s.size)
+	if err != nil && s.giveUp() == nil {
+		return nil
+	}
 	s.giveBack()
 	return err
 }

@@ -39,10 +39,26 @@ func (m *mapping) bury() error {
 	if m.exposed.Load() == exposedSpace {
 		m.keep = m.space.size
 	}
+	return m.deny()
+}
+
+// deny takes all access to a closed mapping. The caller holds mu.
+func (m *mapping) deny() error {
 	if m.lingers {
-		return m.space.forbid(0, m.space.size)
+		return m.space.deny()
 	}
 	return m.entomb()
+}
+
+// denyAgain does what failed for want of a mapping, when the quarantine has given
+// way.
+func (m *mapping) denyAgain(err error) error {
+	if !wantsSpace(err) || !rawQuarantine.giveWay() {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.deny()
 }
 
 // entomb leaves a tombstone, and releases what the program never had within

@@ -371,6 +371,7 @@ func (r *Region) Close() error {
 	}
 	err = m.bury()
 	m.mu.Unlock()
+	err = m.denyAgain(err)
 	if m.keep > 0 && tombstones.add(m.keep) {
 		go runtime.GC()
 	}
