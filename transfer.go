@@ -41,13 +41,28 @@ func tryCopy(dst, src unsafe.Pointer, n, size int, reversed bool) (f *fault) {
 			f = faultOrPanic(recover())
 		}
 	}()
-	if reversed && size > 1 {
+	switch {
+	case reversed && size > 1:
 		copyReversed(dst, src, n, size)
-	} else {
+	case uintptr(dst)-uintptr(src) < uintptr(n):
+		copyDownwards(dst, src, n)
+	default:
 		copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
 	}
 	done = true
 	return nil
+}
+
+// copyDownwards is copy for a dst that begins within src, from the last byte to the
+// first. The built-in copy sets the direction flag of some x86 processors then. A
+// fault would leave it set, and the Go runtime would end the process, or worse.
+func copyDownwards(dst, src unsafe.Pointer, n int) {
+	for ; n%8 > 0; n-- {
+		*(*byte)(unsafe.Add(dst, n-1)) = *(*byte)(unsafe.Add(src, n-1))
+	}
+	for n -= 8; n >= 0; n -= 8 {
+		store((*uint64)(unsafe.Add(dst, n)), load((*uint64)(unsafe.Add(src, n))))
+	}
 }
 
 func transferUpwards(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
