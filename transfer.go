@@ -70,7 +70,7 @@ func transferUpwards(dst, src unsafe.Pointer, n, size int, reversed bool) (int, 
 		d, s := unsafe.Add(dst, i*size), unsafe.Add(src, i*size)
 		k := min(n-i, max(1, min(toPageEnd(d), toPageEnd(s))/size))
 		if f := tryCopy(d, s, k*size, size, reversed); f != nil {
-			return i, f.ofCopy(d, s, k*size)
+			return i, f.ofPiece(d, s, k, size)
 		}
 		i += k
 	}
@@ -87,10 +87,22 @@ func transferDownwards(dst, src unsafe.Pointer, n, size int, reversed bool) (int
 		i -= k
 		d, s := unsafe.Add(dst, i*size), unsafe.Add(src, i*size)
 		if f := tryCopy(d, s, k*size, size, reversed); f != nil {
-			count, failed = i, f.ofCopy(d, s, k*size)
+			count, failed = i, f.ofPiece(d, s, k, size)
 		}
 	}
 	return count, failed
+}
+
+// ofPiece explains the fault of a copy of n elements of size bytes. One element may
+// lie in two pages a side, and the processor may have tried the last first: so it
+// is tried again from its first byte on.
+func (f *fault) ofPiece(dst, src unsafe.Pointer, n, size int) error {
+	if n == 1 && size > 1 {
+		if _, err := transferUpwards(dst, src, size, 1, false); err != nil {
+			return err
+		}
+	}
+	return f.ofCopy(dst, src, n*size)
 }
 
 // ofCopy explains the fault of a copy of n bytes that touches a page, or for one
