@@ -152,11 +152,9 @@ func (j job) try() error {
 		at    int
 		cause error
 	}{{j.dst, j.to, stores}, {j.src, j.from, loads}} {
-		off := side.at + count*j.size
-		if side.cause == nil || f.Region != side.s.r || f.Offset < off || f.Offset >= off+j.size {
-			continue
-		}
-		if at, cause := side.s.lacks(f.Offset, 1); at == f.Offset && f.Err == cause {
+		// The first missing byte of the element, on a side where one is missing.
+		at, cause := side.s.lacks(side.at+count*j.size, j.size)
+		if side.cause != nil && f.Region == side.s.r && f.Offset == at && f.Err == cause {
 			return nil
 		}
 	}
