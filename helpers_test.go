@@ -137,6 +137,7 @@ func rounds(n int) int { return max(1, int(float64(n)*roundsPercent()/100)) }
 // Results of loads go here, or the compiler leaves the loads out.
 var (
 	sinkInt    int64
+	sinkByte   byte
 	sinkString string
 	sinkBool   bool
 )

@@ -70,8 +70,6 @@ func (c *crowd) fault(t testing.TB) {
 	}
 }
 
-var sinkByte byte
-
 const (
 	fewRegions  = 10
 	manyRegions = 50_000

@@ -165,6 +165,3 @@ func TestAFaultInARegionThatBeginsInsideAPage(t *testing.T) {
 		}
 	}
 }
-
-// sinkByte keeps loads that nobody needs.
-var sinkByte byte
