@@ -265,7 +265,8 @@ func (m *mapping) follow(window bool, n int64) error {
 	case window:
 		err = m.fence(m.pagesOf(n))
 	case m.reach < m.space.size:
-		if err = m.space.allow(m.reach, m.space.size, m.rightsOf(Mode(m.mode.Load()))); err == nil {
+		// Only Reserved shows it. If it cannot be had now, the next change tries again.
+		if m.space.allow(m.reach, m.space.size, m.rightsOf(Mode(m.mode.Load()))) == nil {
 			m.reach = m.space.size
 		}
 	}
