@@ -257,20 +257,27 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 	}
 	old, allocated := st.size, true
 	if size > old {
-		if !c.Sparse {
+		switch {
+		case !c.Sparse:
 			err = h.allocate(old, size-old)
-			allocated = !errors.Is(err, errors.ErrUnsupported)
+		case !empty: // the last byte: unlike ftruncate(2), it takes nothing from a file that others grow meanwhile
+			err = h.allocate(size-1, 1)
+		default:
+			err = errors.ErrUnsupported
 		}
-		if c.Sparse || !allocated {
+		allocated = !errors.Is(err, errors.ErrUnsupported)
+		if !allocated {
 			err = h.truncate(size)
 		}
-		st.size = size
+		if err == nil {
+			st.size, err = h.size()
+		}
 	}
 	var o *owner
 	if err == nil {
 		o, err = c.placeAs(m, h, st)
 	}
-	if err == nil && !allocated {
+	if err == nil && !allocated && !c.Sparse {
 		if have := m.len.Load(); have > 0 {
 			err = m.touchFresh(op, min(max(old-c.Offset, 0), have), have)
 		}
