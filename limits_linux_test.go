@@ -39,6 +39,9 @@ func maxMappings(t testing.TB) int {
 
 // newFilling reserves the address space for it, in one mapping.
 func newFilling(t testing.TB) *filling {
+	if raceDetector {
+		t.Skip("the race detector maps memory of its own, and ends the process where it cannot")
+	}
 	f := &filling{t: t, page: os.Getpagesize()}
 	all, err := unix.Mmap(-1, 0, (maxMappings(t)+100)*f.page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
