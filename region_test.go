@@ -21,7 +21,9 @@ var (
 )
 
 func TestReadAt(t *testing.T) {
-	data := pattern(10000)
+	page := os.Getpagesize()
+	size := 2*page + 1808
+	data := pattern(size)
 	r := open(t, tempFile(t, data), ReadOnly)
 	for _, tt := range []struct {
 		off  int64
@@ -29,16 +31,16 @@ func TestReadAt(t *testing.T) {
 		n    int
 		err  error
 	}{
-		{0, 10000, 10000, nil},
+		{0, size, size, nil},
 		{0, 0, 0, nil},
 		{5, 10, 10, nil},
-		{4090, 4096, 4096, nil},
-		{9999, 1, 1, nil},
-		{9999, 2, 1, io.EOF},
-		{0, 10001, 10000, io.EOF},
-		{10000, 0, 0, nil},
-		{10000, 1, 0, io.EOF},
-		{10001, 1, 0, io.EOF},
+		{int64(page - 6), page, page, nil},
+		{int64(size - 1), 1, 1, nil},
+		{int64(size - 1), 2, 1, io.EOF},
+		{0, size + 1, size, io.EOF},
+		{int64(size), 0, 0, nil},
+		{int64(size), 1, 0, io.EOF},
+		{int64(size + 1), 1, 0, io.EOF},
 		{math.MaxInt64, 8, 0, io.EOF},
 		{-1, 8, 0, ErrRange},
 		{math.MinInt64, 8, 0, ErrRange},
@@ -59,7 +61,9 @@ func TestReadAt(t *testing.T) {
 }
 
 func TestWriteAt(t *testing.T) {
-	model := pattern(10000)
+	page := os.Getpagesize()
+	size := 2*page + 1808
+	model := pattern(size)
 	name := tempFile(t, model)
 	r := open(t, name, ReadWrite)
 	for _, tt := range []struct {
@@ -69,12 +73,12 @@ func TestWriteAt(t *testing.T) {
 		err  error
 	}{
 		{0, 7, 7, nil},
-		{4093, 9, 9, nil},
-		{9999, 1, 1, nil},
-		{9998, 3, 2, ErrRange},
-		{10000, 0, 0, nil},
-		{10000, 1, 0, ErrRange},
-		{10001, 0, 0, ErrRange},
+		{int64(page - 3), 9, 9, nil},
+		{int64(size - 1), 1, 1, nil},
+		{int64(size - 2), 3, 2, ErrRange},
+		{int64(size), 0, 0, nil},
+		{int64(size), 1, 0, ErrRange},
+		{int64(size + 1), 0, 0, ErrRange},
 		{math.MaxInt64, 8, 0, ErrRange},
 		{-1, 8, 0, ErrRange},
 		{-1, 0, 0, ErrRange},
@@ -91,8 +95,8 @@ func TestWriteAt(t *testing.T) {
 	if !bytes.Equal(contents(t, name), model) {
 		t.Error("the file has other bytes than were written")
 	}
-	_, err := r.WriteAt([]byte("abc"), 9999)
-	wantErr(t, err, ErrRange, "3 bytes", "9999", name, "10000")
+	_, err := r.WriteAt([]byte("abc"), int64(size-1))
+	wantErr(t, err, ErrRange, "3 bytes", itoa(size-1), name, itoa(size))
 }
 
 func TestAReadOnlyRegionRefusesToWrite(t *testing.T) {

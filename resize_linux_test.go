@@ -109,7 +109,7 @@ func checkFullDisk(t testing.TB, dir string) {
 	if err := os.Truncate(filepath.Join(dir, "filler"), (fullDiskPages-20)*page); err != nil {
 		t.Fatal(err)
 	}
-	r, err = Config{Reserve: 1 << 20}.Create(name, page+100)
+	r, err = Config{Reserve: 100 * page}.Create(name, page+100)
 	need(t, r, err)
 	fillRest, err := os.Create(filepath.Join(dir, "rest"))
 	if err != nil {

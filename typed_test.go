@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -275,9 +276,11 @@ func TestFillEveryLength(t *testing.T) {
 }
 
 func TestGetAndPutAtEveryAlignment(t *testing.T) {
-	name := tempFile(t, pattern(10000))
+	page := os.Getpagesize()
+	size := 2*page + 1808
+	name := tempFile(t, pattern(size))
 	r := open(t, name, ReadWrite)
-	for off := 4090; off < 4100; off++ {
+	for off := page - 6; off < page+4; off++ {
 		x := uint64(off) * 0x0102030405060708
 		if err := Put(r, off, x); err != nil {
 			t.Fatal(err)
@@ -295,9 +298,9 @@ func TestGetAndPutAtEveryAlignment(t *testing.T) {
 			t.Errorf("Get at %d: %v, %v", off, got, err)
 		}
 	}
-	for _, off := range []int{-1, 9993, 10000, 10001, math.MaxInt, math.MinInt} {
+	for _, off := range []int{-1, size - 7, size, size + 1, math.MaxInt, math.MinInt} {
 		_, err := Get[uint64](r, off)
-		wantErr(t, err, ErrRange, "8 bytes", itoa(off), name, "10000")
+		wantErr(t, err, ErrRange, "8 bytes", itoa(off), name, itoa(size))
 		wantErr(t, Put(r, off, uint64(1)), ErrRange, "8 bytes", itoa(off), name)
 	}
 }
