@@ -1,0 +1,24 @@
+package mmap
+
+// Which file proves what. A test file stands beside each room and has its name;
+// what needs Linux ends in _linux_test.go. What they share is in helpers_test.go.
+//
+//	mmap, place, region, typed, byteorder, atomic    zero copy, any offset, the interface and its edges
+//	layout, inline                                   one layout everywhere; accesses inline
+//	mapping, race, quarantine, grace, registry       nothing stale reads foreign data; Close waits for nobody
+//	guard, guard_table, region_table, diagnose       a fault is an error, of every access and of every function
+//	resize, transfer, file                           a region never moves; growth, shrinking, other processes
+//	sync                                             durable means durable, through kills
+//	model, model_step                                random sequences of calls, against plain bytes
+//
+// Children: what could end the process, limits it or needs another one is
+// registered as a child (child_test.go): the test binary again, told by a variable
+// what to do. MMAP_TEST_RUNNER is the emulator that it needs, if any.
+// MMAP_TEST_ROUNDS is a percentage: how many rounds the long loops go (rounds).
+//
+// The fault table is a product: every access of guard_table_test.go and every
+// function of region_table_test.go, on parts of a region before and after where a
+// trouble begins. diagnose_test.go is the table of causes, over all findings.
+//
+// The model does to bytes what a script, random or of a fuzzer, does to a region,
+// and says what must be read and where a fault must be.
