@@ -44,8 +44,8 @@ func (m *mapping) bury() error {
 
 // deny takes all access to a closed mapping. The caller holds mu.
 func (m *mapping) deny() error {
-	if m.lingers {
-		return m.space.deny()
+	if m.lingers && m.space.deny() == nil {
+		return nil
 	}
 	return m.entomb()
 }
