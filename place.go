@@ -216,7 +216,7 @@ func (m *mapping) settle(c Config) error {
 		m.space.dump(m.pagesOf(int64(n)), m.space.size, false)
 	}
 	if m.request.pool > 0 && m.request.hidden && n > 0 {
-		if err := m.fromPool(0, n); err != nil {
+		if err := m.fromPool("map", 0, n); err != nil {
 			return err
 		}
 	}

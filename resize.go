@@ -228,7 +228,7 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	}
 	size, err := ready()
 	if err == nil && h == noFile && m.request.pool > 0 && n > old {
-		err = m.fromPool(int(old), int(n-old))
+		err = m.fromPool(op, int(old), int(n-old))
 	}
 	if err == nil && m.locked && n > old {
 		err = m.lockPages(int(old), int(n-old))
@@ -286,12 +286,12 @@ func (m *mapping) undo(old int64, reach uintptr) {
 
 // fromPool takes huge pages for n bytes at off. Where address space is reserved,
 // the system has not set any aside.
-func (m *mapping) fromPool(off, n int) error {
+func (m *mapping) fromPool(op string, off, n int) error {
 	if f := m.touch(off, n, aStore); f != nil {
-		if err := m.check("resize"); err != nil {
+		if err := m.check(op); err != nil {
 			return err
 		}
-		return failf(ErrIO, "resize %s: no huge page for offset %d: %s", m.describe(), f.off, poolState(m.request.pool))
+		return failf(ErrIO, "%s %s: no huge page for offset %d: %s", op, m.describe(), f.off, poolState(m.request.pool))
 	}
 	return nil
 }
