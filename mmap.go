@@ -220,6 +220,11 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 	if err != nil {
 		return nil, unfitToOpen(name, err)
 	}
+	if st, err := made.h.status(); err == nil && st.kind != regular {
+		made.dir.close()
+		made.h.close()
+		return nil, failf(errors.ErrUnsupported, "%s %s: %s is there already, and only regular files can be given a size", op, name, st.what)
+	}
 	m := &mapping{name: name, file: file{owned: made.h, users: 1}, dir: newNameIn(made.dir)}
 	m.changes.Store(1) // the size, for the first Sync
 	r, err := c.fill(m, made, op, size, empty)
