@@ -101,7 +101,7 @@ func (h handle) status() (status, error) {
 	case unix.HUGETLBFS_MAGIC:
 		s.page = uintptr(fs.Bsize) // it calls its huge pages blocks
 	case unix.PROC_SUPER_MAGIC:
-		s.kind, s.what = device, "a file of procfs, which can only be read"
+		s.kind, s.what = device, "a file of procfs (it can only be read)"
 	case unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC:
 		s.kind, s.what = device, "a file of the kernel's own"
 	}
