@@ -142,4 +142,3 @@ func TestAProtectionThatIsOverExplainsItsFaultsForEver(t *testing.T) {
 		}
 	})
 }
-
