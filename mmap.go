@@ -220,36 +220,36 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 	if err != nil {
 		return nil, unfitToOpen(name, err)
 	}
-	if st, err := made.h.status(); err == nil && st.kind != regular {
+	st, err := made.h.status()
+	if err == nil && st.kind != regular {
 		made.dir.close()
 		made.h.close()
 		return nil, failf(errors.ErrUnsupported, "%s %s: %s is there already, and only regular files can be given a size", op, name, st.what)
 	}
 	m := &mapping{name: name, file: file{owned: made.h, users: 1}, dir: newNameIn(made.dir)}
 	m.changes.Store(1) // the size, for the first Sync
-	r, err := c.fill(m, made, op, size, empty)
+	var r *Region
+	if err == nil {
+		r, err = c.fill(m, st, op, size, empty)
+	}
 	if err != nil {
 		switch {
 		case empty && made.made:
-			made.dir.remove(made.h)
+			made.dir.remove(made.h, st.id)
 		case empty:
 			made.h.truncate(0)
 		}
 		m.dir.release()
 		m.file.release()
-		return nil, err
+		return nil, pathError(name, err)
 	}
 	return r, nil
 }
 
-// fill gives the file at least size bytes, of which all are new if empty says so,
-// and maps it.
-func (c Config) fill(m *mapping, made created, op string, size int64, empty bool) (*Region, error) {
-	h := made.h
-	st, err := h.status()
-	if err != nil {
-		return nil, pathError(m.name, err)
-	}
+// fill gives the file, of which st is known, at least size bytes, of which all are
+// new if empty says so, and maps it.
+func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (_ *Region, err error) {
+	h := m.file.owned
 	n := holdInode(st.id)
 	defer n.release()
 	n.turn.Lock()
@@ -258,7 +258,7 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 		err, st.size = h.truncate(0), 0
 	}
 	if err != nil {
-		return nil, pathError(m.name, err)
+		return nil, err
 	}
 	old, allocated := st.size, true
 	if size > old {
@@ -274,8 +274,10 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 		if !allocated {
 			err = h.truncate(size)
 		}
-		if err == nil {
-			st.size, err = h.size()
+		st.size = size
+		if !empty { // others may have grown it further
+			now, _ := h.size()
+			st.size = max(size, now)
 		}
 	}
 	var o *owner
@@ -294,7 +296,7 @@ func (c Config) fill(m *mapping, made created, op string, size int64, empty bool
 		if now, e := h.size(); e == nil && old < now && now <= size {
 			h.truncate(old)
 		}
-		return nil, pathError(m.name, err)
+		return nil, err
 	}
 	return o.watched(), nil
 }

@@ -66,9 +66,9 @@ func (h handle) close() error                            { return errors.ErrUnsu
 
 type directory struct{ h handle }
 
-func (d *directory) sync(h handle) error { return errors.ErrUnsupported }
-func (d *directory) remove(h handle)     {}
-func (d *directory) close()              {}
+func (d *directory) sync(h handle) error        { return errors.ErrUnsupported }
+func (d *directory) remove(h handle, id fileID) {}
+func (d *directory) close()                     {}
 
 func limits() allowance            { return allowance{bytes: maxSpace, mappings: 1} }
 func usedUp() bool                 { return false }

@@ -149,11 +149,17 @@ func (d *directory) sync(h handle) error {
 }
 
 // remove removes the file's name, unless it is another file's by now.
-func (d *directory) remove(h handle) {
+func (d *directory) remove(h handle, id fileID) {
+	if id == (fileID{}) { // its status could not be asked for
+		st, err := h.stat()
+		if err != nil {
+			return
+		}
+		id = statusOf(&st).id
+	}
 	var now unix.Stat_t
 	err := call("fstatat", func() error { return unix.Fstatat(int(d.h), d.name, &now, unix.AT_SYMLINK_NOFOLLOW) })
-	ours, e := h.stat()
-	if err == nil && e == nil && now.Dev == ours.Dev && now.Ino == ours.Ino {
+	if err == nil && statusOf(&now).id == id {
 		call("unlinkat", func() error { return unix.Unlinkat(int(d.h), d.name, 0) })
 	}
 }

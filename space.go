@@ -53,7 +53,7 @@ import (
 //	handle.readAt(p, off)     an ordinary read
 //	handle.close()
 //	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
-//	directory.remove(h)       removes that name, if it is still h's
+//	directory.remove(h, id)   removes that name, if it is still h's, which has this id, if it is known
 //	syncsWithoutFile          space.sync alone makes data durable
 //
 // # What the system's answers mean
