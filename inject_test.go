@@ -1,0 +1,44 @@
+//go:build unix
+
+package mmap
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+)
+
+// TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne closes while another
+// goroutine asks for bytes that are there: what it may hear is that the region is
+// closed, and not that it is too short.
+func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 1000
+	}
+	for range rounds {
+		r, err := Anonymous(64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var begun atomic.Bool
+		heard := make(chan error)
+		go func() {
+			for {
+				if err := r.SyncRange(0, 64); err != nil {
+					heard <- err
+					return
+				}
+				begun.Store(true)
+			}
+		}()
+		for !begun.Load() {
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-heard; !errors.Is(err, ErrClosed) {
+			t.Fatalf("a method during Close: %v", err)
+		}
+	}
+}
