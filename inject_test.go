@@ -12,9 +12,9 @@ import (
 // goroutine asks for bytes that are there: what it may hear is that the region is
 // closed, and not that it is too short.
 func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
-	rounds := 3000
+	rounds := 500
 	if testing.Short() {
-		rounds = 1000
+		rounds = 200
 	}
 	for range rounds {
 		r, err := Anonymous(64)
