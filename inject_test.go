@@ -4,6 +4,7 @@ package mmap
 
 import (
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 )
@@ -12,9 +13,9 @@ import (
 // goroutine asks for bytes that are there: what it may hear is that the region is
 // closed, and not that it is too short.
 func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
-	rounds := 500
+	rounds := 10000
 	if testing.Short() {
-		rounds = 200
+		rounds = 3000
 	}
 	for range rounds {
 		r, err := Anonymous(64)
@@ -33,6 +34,7 @@ func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
 			}
 		}()
 		for !begun.Load() {
+			runtime.Gosched()
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
