@@ -92,7 +92,8 @@ func storersOf(t *testing.T, r *Region) map[string]func() error {
 		"AtomicView.Or":         func() error { a.Or(0, 1); return nil },
 		"AtomicView.Swap":       func() error { a.Swap(0, 1); return nil },
 		"AtomicView.CompareAndSwap": func() error {
-			a.CompareAndSwap(0, 1, 2)
+			was := a.Load(0) // or processors that load first do not store
+			a.CompareAndSwap(0, was, was+1)
 			return nil
 		},
 	}
