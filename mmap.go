@@ -178,8 +178,8 @@ func (c Config) Open(name string) (*Region, error) {
 // full disk Create fails at once. Where the file system cannot allocate, the pages
 // are made ready to be stored to instead, which makes it do so.
 //
-// If Create fails, a file that it made is gone again, and one that was there is
-// empty. The region owns the file, as with Open. Its first Sync also makes the
+// If Create fails, a file that it made is gone again. One that was there is empty,
+// if it could be opened. The region owns the file, as with Open. Its first Sync also makes the
 // file's name durable.
 func (c Config) Create(name string, size int64) (*Region, error) {
 	return c.create("create", name, size, true)

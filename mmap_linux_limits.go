@@ -52,7 +52,7 @@ func usedUpBy(size uintptr) string {
 // refused adds the limit to the error of the mmap(2) that the request led to.
 func (q *request) refused(err error) error {
 	if q.exact && !wantsSpace(err) {
-		return withLimit(err, fmt.Sprintf("%d bytes at address %#x", q.size, q.addr))
+		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	}
 	if q.pool > 0 {
 		return withLimit(err, poolState(q.pool))

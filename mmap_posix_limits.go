@@ -54,7 +54,7 @@ func (q *request) refused(err error) error {
 	case q.pool > 0:
 		return withLimit(err, poolState(q.pool))
 	case q.exact && !wantsSpace(err):
-		return withLimit(err, fmt.Sprintf("%d bytes at address %#x", q.size, q.addr))
+		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	}
 	return limited(err, q.size)
 }

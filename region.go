@@ -324,8 +324,13 @@ func (r *Region) Protect(mode Mode) error {
 		return err
 	}
 	copies := m.request.private && m.kind != memory
-	if mode < ReadOnly || mode > CopyOnWrite || mode == ReadWrite && copies || mode == CopyOnWrite && !copies {
-		return failf(errors.ErrUnsupported, "protect %s as %v: a region shares its stores with the file or keeps them, from when it is mapped on", m.describe(), mode)
+	switch {
+	case mode < ReadOnly || mode > CopyOnWrite:
+		return failf(errors.ErrUnsupported, "protect %s: there is no %v", m.describe(), mode)
+	case mode == ReadWrite && copies:
+		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped CopyOnWrite, and stays apart from the file", m.describe(), mode)
+	case mode == CopyOnWrite && !copies:
+		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped to share its stores", m.describe(), mode)
 	}
 	old := m.mode.Load()
 	if mode == ReadOnly {

@@ -1,7 +1,6 @@
 package mmap
 
 import (
-	"math/bits"
 	"sync"
 	"unsafe"
 )
@@ -117,6 +116,6 @@ func merge(below, above *mapping) *mapping {
 	return above
 }
 
-// scrambled makes a priority of a number: a product with an odd constant, whose
-// upper half depends on all bits, turned over.
-func scrambled(x uint64) uint64 { return bits.ReverseBytes64(x * 0x9e3779b97f4a7c15) }
+// scrambled makes a priority of an address. In the product the upper bits depend on
+// all bits of the address, and they decide.
+func scrambled(x uint64) uint64 { return x * 0x9e3779b97f4a7c15 }
