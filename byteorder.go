@@ -63,10 +63,10 @@ func LittleEndianOf[T Fixed](r *Region, off, n int) (LittleEndian[T], error) {
 // orderedOf is v in the order O. The other way, view is v as a View, to compute
 // with, not to access.
 func orderedOf[T Fixed, O byteOrder[T]](v View[T]) ordered[T, O] {
-	return ordered[T, O]{v.base, v.n, v.w, v.region}
+	return ordered[T, O](v)
 }
 
-func (v ordered[T, O]) view() View[T] { return View[T]{v.base, v.n, v.w, v.region} }
+func (v ordered[T, O]) view() View[T] { return View[T](v) }
 
 // Len returns the number of elements, which never changes.
 func (v BigEndian[T]) Len() int { return v.n }

@@ -57,7 +57,7 @@ var fuseOperations = []struct {
 	call     func(path string, f *os.File) error
 }{
 	{"lookup", "a", 2, func(path string, f *os.File) error { return unix.Access(path, unix.F_OK) }},
-	{"open", "a", 1, func(path string, f *os.File) error {
+	{"open", "a", 1, func(path string, _ *os.File) error {
 		f, err := os.Open(path)
 		f.Close()
 		return err
@@ -70,7 +70,7 @@ var fuseOperations = []struct {
 	{"fallocate", "a", 1, func(path string, f *os.File) error { return unix.Fallocate(int(f.Fd()), 0, 0, 1<<16) }},
 	{"statfs", "a", 1, func(path string, f *os.File) error { return unix.Fstatfs(int(f.Fd()), new(unix.Statfs_t)) }},
 	{"flush", "a", 1, func(path string, f *os.File) error { return f.Close() }},
-	{"create", "new", 1, func(path string, f *os.File) error {
+	{"create", "new", 1, func(path string, _ *os.File) error {
 		f, err := os.Create(filepath.Join(filepath.Dir(path), "new"))
 		f.Close()
 		return err

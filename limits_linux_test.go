@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -103,6 +104,17 @@ func calmHeap() {
 	room = nil
 	runtime.GC()
 	debug.SetGCPercent(-1)
+	var begun, done sync.WaitGroup
+	begun.Add(1)
+	for range 16 { // a thread each, which the runtime keeps for later
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			begun.Wait()
+		})
+	}
+	begun.Done()
+	done.Wait()
 }
 
 func hasGuardPages(t testing.TB) bool {

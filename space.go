@@ -126,7 +126,7 @@ type status struct {
 
 // A fileID stays the same as long as a file is open. Two files may have the same:
 // what is keyed by it must only ever be too careful.
-type fileID struct{ device, number, more uint64 }
+type fileID struct{ device, number uint64 }
 
 // A created is what createFile returns.
 type created struct {
