@@ -1,3 +1,5 @@
+//go:build !mmap_posix
+
 package mmap
 
 import (
