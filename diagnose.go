@@ -37,7 +37,7 @@ type findings struct {
 	shrunk  bool   // this process shortened what is mapped, through whatever region, since it was mapped
 }
 
-// examine looks at the file, at the byte, and at the file again. It takes no lock
+// examine looks at the file and at the byte, and at both again. It takes no lock
 // that is held while a disk is waited for, but may wait as long as the access
 // itself would have.
 func (m *mapping) examine(off int, a access) (f findings) {
@@ -45,7 +45,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 		return f
 	}
 	f.access = a
-	if a == either && !m.storable.Load() && m.exposed.Load() == exposedNothing {
+	if a == either && !m.storable.Load() && !m.exposed.Load() {
 		f.access = aLoad
 	}
 	f.sized = m.kind == regular
@@ -53,11 +53,11 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	takes := m.taken.Load()
 	f.within, f.mode = m.holds(off), Mode(m.mode.Load())
 	before, known := m.fileSize()
-	if f.touch && !m.closed.Load() {
-		f.loads = m.touch(off, 1, aLoad) == nil
-		f.stores = f.loads && f.mode != ReadOnly && f.access&aStore != 0 && m.touch(off, 1, aStore) == nil
-	}
+	f.loads, f.stores = m.try(off, f)
 	after, stillKnown := m.fileSize()
+	if !f.passes() { // or the file lacked the byte for a moment between the looks
+		f.loads, f.stores = m.try(off, f)
+	}
 	switch {
 	case known && stillKnown:
 		f.changed = before != after
@@ -79,6 +79,18 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	f.closed = m.closed.Load() // last: whatever else was seen may come of it
 	return f
 }
+
+// try finds out whether a load and a store of byte off pass now.
+func (m *mapping) try(off int, f findings) (loads, stores bool) {
+	if !f.touch || m.closed.Load() {
+		return false, false
+	}
+	loads = m.touch(off, 1, aLoad) == nil
+	return loads, loads && f.mode != ReadOnly && f.access&aStore != 0 && m.touch(off, 1, aStore) == nil
+}
+
+// passes reports whether the access would pass now, whatever it was.
+func (f findings) passes() bool { return f.loads && (f.stores || f.access&aStore == 0) }
 
 // holds reports whether the page of byte off is within Len.
 func (m *mapping) holds(off int) bool { return int64(m.pageStart(off)) < m.len.Load() }
@@ -105,7 +117,7 @@ func (f findings) cause() error {
 		return ErrReadOnly
 	case !f.within:
 		return ErrTruncated
-	case f.touch && (!f.loads || mayStore && !f.stores):
+	case f.touch && !f.passes():
 		return ErrIO
 
 	// From here on the access would pass now, or must not be tried.

@@ -48,8 +48,8 @@ func TestRawMemoryIsNotedAtTheMappingOfTheView(t *testing.T) {
 				runtime.KeepAlive(v)
 				runtime.KeepAlive(r1)
 			}()
-			if first.exposed.Load() != exposedNothing != tt.stay || second.exposed.Load() != exposedNothing {
-				t.Errorf("raw memory is noted as %d at the view's mapping, and as %d at the other", first.exposed.Load(), second.exposed.Load())
+			if first.exposed.Load() != tt.stay || second.exposed.Load() {
+				t.Errorf("raw memory is noted as %v at the view's mapping, and as %v at the other", first.exposed.Load(), second.exposed.Load())
 			}
 			collectTill(t, func() bool { return !listed(second) })
 			if tt.stay {

@@ -22,7 +22,7 @@ import (
 //   - Stored under mu: space, reach, high, keep, window, gone,
 //     dir. The atomics len, mode,
 //     closed and taken are stored under mu too, and loaded anywhere.
-//   - Stored anywhere: exposed and storable, which are only ever set; changes, which
+//   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
 //     only counts up; synced, which follows it.
 //   - node belongs to the registry, owner is fixed, file guards itself.
 //
@@ -64,14 +64,15 @@ type mapping struct {
 	turn     *sync.Mutex
 	shrinks  uint32 // of the inode, when it was mapped
 
-	len      atomic.Int64 // accessible bytes; 0 once closed
-	mode     atomic.Int32
-	closed   atomic.Bool
-	taken    atomicTakings // what this process took away
-	exposed  atomic.Int32  // raw memory was handed out
-	storable atomic.Bool   // somebody may have a view that can store
-	changes  atomic.Uint32 // how often this region changed the file's size
-	synced   atomic.Uint32 // up to which of them the size is durable
+	len        atomic.Int64 // accessible bytes; 0 once closed
+	mode       atomic.Int32
+	closed     atomic.Bool
+	taken      atomicTakings // what this process took away
+	exposed    atomic.Bool   // raw memory was handed out
+	exposedAll atomic.Bool   // of the whole reservation
+	storable   atomic.Bool   // somebody may have a view that can store
+	changes    atomic.Uint32 // how often this region changed the file's size
+	synced     atomic.Uint32 // up to which of them the size is durable
 
 	mu     sync.Mutex
 	space  space
@@ -122,13 +123,6 @@ type atomicTakings struct{ n atomic.Uint32 }
 func (a *atomicTakings) Load() takings   { return takings(a.n.Load()) }
 func (a *atomicTakings) Store(t takings) { a.n.Store(uint32(t)) }
 
-// How much raw memory was handed out.
-const (
-	exposedNothing int32 = iota
-	exposedBytes         // of what was within len
-	exposedSpace         // of all the space
-)
-
 // publish makes the mapping known: from here on a fault finds it.
 func (m *mapping) publish() *owner {
 	o := &owner{mapping: m}
@@ -161,9 +155,9 @@ func (o *owner) region() *Region {
 
 // expose notes that raw memory is handed out. It loads before it stores, so that
 // goroutines that ask often share the cache line.
-func (m *mapping) expose(what int32) {
-	for old := m.exposed.Load(); old < what; old = m.exposed.Load() {
-		m.exposed.CompareAndSwap(old, what)
+func (m *mapping) expose() {
+	if !m.exposed.Load() {
+		m.exposed.Store(true)
 	}
 }
 

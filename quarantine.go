@@ -36,7 +36,7 @@ func (m *mapping) bury() error {
 		return nil
 	}
 	m.keep = max(m.high, m.page())
-	if m.exposed.Load() == exposedSpace {
+	if m.exposedAll.Load() {
 		m.keep = m.space.size
 	}
 	return m.deny()
@@ -96,7 +96,7 @@ func (m *mapping) unreachable() {
 		tombstones.remove(m.keep)
 	}
 	switch {
-	case m.exposed.Load() == exposedNothing:
+	case !m.exposed.Load():
 		holdForGuards(m)
 	case closed:
 		rawQuarantine.hold(m)

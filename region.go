@@ -140,7 +140,7 @@ func (r *Region) Bytes() []byte {
 		return nil
 	}
 	defer runtime.KeepAlive(r.o)
-	m.expose(exposedBytes) // before it is looked at whether the region is open
+	m.expose() // before it is looked at whether the region is open
 	n := m.len.Load()
 	if n == 0 && m.closed.Load() {
 		return nil
@@ -164,7 +164,8 @@ func (r *Region) Reserved() []byte {
 		return nil
 	}
 	defer runtime.KeepAlive(r.o)
-	m.expose(exposedSpace)
+	m.exposedAll.Store(true)
+	m.expose()
 	if m.closed.Load() {
 		return nil
 	}

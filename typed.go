@@ -200,7 +200,7 @@ func (v View[T]) Ptr(i int) *T {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
 	}
-	v.region.expose(exposedBytes)
+	v.region.expose()
 	return v.ptr(i)
 }
 
@@ -227,7 +227,7 @@ func (v View[T]) Slice() []T {
 	if v.n == 0 {
 		return []T{}
 	}
-	v.region.expose(exposedBytes)
+	v.region.expose()
 	return unsafe.Slice(v.base, v.n)
 }
 
