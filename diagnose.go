@@ -45,7 +45,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 		return f
 	}
 	f.access = a
-	if a == either && !m.storable.Load() && !m.exposed.Load() {
+	if a == either && !m.storable.Load() && m.exposed.Load() == 0 {
 		f.access = aLoad
 	}
 	f.sized = m.kind == regular

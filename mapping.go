@@ -68,7 +68,7 @@ type mapping struct {
 	mode       atomic.Int32
 	closed     atomic.Bool
 	taken      atomicTakings // what this process took away
-	exposed    atomic.Bool   // raw memory was handed out
+	exposed    atomic.Uint32 // 1: raw memory was handed out
 	exposedAll atomic.Bool   // of the whole reservation
 	storable   atomic.Bool   // somebody may have a view that can store
 	changes    atomic.Uint32 // how often this region changed the file's size
@@ -156,8 +156,8 @@ func (o *owner) region() *Region {
 // expose notes that raw memory is handed out. It loads before it stores, so that
 // goroutines that ask often share the cache line.
 func (m *mapping) expose() {
-	if !m.exposed.Load() {
-		m.exposed.Store(true)
+	if m.exposed.Load() == 0 { // not a Bool, which costs the inliner more: see TestInlining
+		m.exposed.Store(1)
 	}
 }
 

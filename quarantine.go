@@ -96,7 +96,7 @@ func (m *mapping) unreachable() {
 		tombstones.remove(m.keep)
 	}
 	switch {
-	case !m.exposed.Load():
+	case m.exposed.Load() == 0:
 		holdForGuards(m)
 	case closed:
 		rawQuarantine.hold(m)

@@ -221,13 +221,9 @@ func (v View[T]) Sub(i, j int) View[T] {
 // Slice returns the elements as a slice of the mapped memory itself, with no spare
 // capacity: raw memory, like what [Region.Bytes] returns, with the same hazards.
 func (v View[T]) Slice() []T {
-	if v.region == nil {
-		return nil
+	if v.n > 0 {
+		v.region.expose()
 	}
-	if v.n == 0 {
-		return []T{}
-	}
-	v.region.expose()
 	return unsafe.Slice(v.base, v.n)
 }
 
