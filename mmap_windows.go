@@ -1,0 +1,537 @@
+package mmap
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/windows"
+)
+
+// The seam as Windows has it, from 10 (1803) and Server 2019 on. What is done
+// before those stands in mmap_windows_old.go.
+//
+// # Placeholders
+//
+// A view ends where its file ended when it was mapped, so a space is made of pieces:
+// free placeholders, views and memory. Address space is reserved as one placeholder.
+// To map a part of it, the part is split off (VirtualFree with
+// MEM_PRESERVE_PLACEHOLDER) and replaced by a view (MapViewOfFile3 with
+// MEM_REPLACE_PLACEHOLDER). That needs whole pages and nothing more: neither the
+// address nor the offset has to be a multiple of the 64 KiB of granularity. A
+// view becomes a placeholder again in one step, and no address is ever free for
+// others in between.
+//
+// # The last page of a file, and the way to grow behind it
+//
+// A section has the bytes of its file, and a view must end with its section, or in
+// whole pages before that. So the view of the last page is asked for "up to the
+// end", and the system rounds up. When the file grows, that view stays: all views
+// of a file have the same pages in memory, so the bytes behind the old end come to
+// life in it. What the file has beyond that page is a view of its own, behind it,
+// of a section that is as long as the file is by then.
+//
+// # Many small growths
+//
+// Every growth beyond the last page is one view more. They are not merged while the
+// region is open: for a moment there would be no view, and an access that the
+// program may make would fault. A view costs the system a descriptor, there is no
+// limit to their number, and what walks through them finds the first by bisection.
+// Close puts the placeholders together, so that a tombstone is one.
+//
+// # Memory
+//
+// Memory is reserved in the place of a placeholder, at least as much as there is
+// already, so that there are few pieces, and committed as the region grows. To
+// decommit is to discard, and to bury.
+//
+// # What Windows cannot do
+//
+// Nobody can shorten a file while a view of it is left, wherever: see handle.truncate.
+// Close turns one view after the other into a placeholder, so a region that has
+// grown is not buried in a single step; each page of it is.
+
+// A space has a list of its pieces. Copies of a space share it.
+type system struct{ *pieces }
+
+type pieces struct {
+	memory bool       // no file
+	mu     sync.Mutex // a leaf; not held while a disk is waited for
+	list   []piece    // without gaps, from the first byte of the space on
+}
+
+// A piece is a part of a space, in whole pages.
+type piece struct {
+	from, to  uintptr // offsets in the space
+	what      pieceKind
+	lead      uintptr // of a view: bytes that it has before from
+	committed uintptr // of memory: up to here
+	store     bool    // of a view: stores can be allowed
+	private   bool    // of a view: stores are copies
+	access    uint32  // of a view: the protection of all its pages, or 0
+}
+
+type pieceKind uint8
+
+const (
+	freePiece   pieceKind = iota // a placeholder
+	viewPiece                    // of a file
+	memoryPiece                  // reserved, and committed in part
+)
+
+const (
+	growsWithFile    = false
+	syncsWithoutFile = false
+)
+
+// address returns the address of an offset.
+func (s *space) address(off uintptr) uintptr { return uintptr(s.addr) + off }
+
+// protection is what rights mean. Pages that are private to a view are copied when
+// they are stored to.
+func protection(r rights, private bool) uint32 {
+	p := uint32(windows.PAGE_READONLY)
+	switch {
+	case r.store && private:
+		p = windows.PAGE_WRITECOPY
+	case r.store:
+		p = windows.PAGE_READWRITE
+	}
+	if r.execute {
+		p <<= 4 // PAGE_EXECUTE_READ and so on
+	}
+	return p
+}
+
+// mapSpace reserves address space. Files are mapped into it by fill, and memory is
+// committed by allow.
+func mapSpace(h handle, q *request) (space, error) {
+	if q.pool > 0 {
+		return space{}, q.refused(os.NewSyscallError("VirtualAlloc2", errors.ErrUnsupported))
+	}
+	if !placeholders() {
+		return mapOld(h, q)
+	}
+	// An exact address need only be a multiple of the page: what is reserved
+	// before it is given back.
+	lead := q.addr % granularity()
+	at, err := reserve(q.addr-lead, q.size+lead)
+	if err != nil && q.addr != 0 && !q.exact {
+		lead = 0
+		at, err = reserve(0, q.size)
+	}
+	if err != nil {
+		return space{}, q.refused(err)
+	}
+	if lead > 0 {
+		if err := free(at, lead, windows.MEM_RELEASE|memPreservePlaceholder); err != nil {
+			free(at, 0, windows.MEM_RELEASE)
+			return space{}, q.refused(err)
+		}
+		free(at, 0, windows.MEM_RELEASE)
+	}
+	list := []piece{{to: q.size}}
+	return space{system{&pieces{memory: h == noFile, list: list}}, pointerTo(at + lead), q.size}, nil
+}
+
+// overlapping returns the indices of the pieces from one offset to another.
+func (p *pieces) overlapping(from, to uintptr) (first, last int) {
+	lo, hi := 0, len(p.list)
+	for lo < hi {
+		if mid := (lo + hi) / 2; p.list[mid].to <= from {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	for last = lo; last < len(p.list) && p.list[last].from < to; last++ {
+	}
+	return lo, last
+}
+
+// in returns copies of the views and the memory from one offset to another, cut to
+// that. Of memory it is what is committed.
+func (p *pieces) in(from, to uintptr) (all []piece) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first, last := p.overlapping(from, to)
+	for _, c := range p.list[first:last] {
+		c.from, c.to = max(c.from, from), min(c.to, to)
+		if c.what == memoryPiece {
+			c.to = min(c.to, c.committed)
+		}
+		if c.what != freePiece && c.from < c.to {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// has reports whether there still is a view or memory at an offset.
+func (p *pieces) has(off uintptr) bool { return len(p.in(off, off+1)) > 0 }
+
+// carve makes the part of the free piece i from one offset to another a piece of
+// its own, and returns its index.
+func (s *space) carve(i int, from, to uintptr) (int, error) {
+	c := s.list[i]
+	if from == c.from && to == c.to {
+		return i, nil // where there is nothing to split off, the call fails
+	}
+	if err := free(s.address(from), to-from, windows.MEM_RELEASE|memPreservePlaceholder); err != nil {
+		return i, err
+	}
+	parts := []piece{{from: c.from, to: from}, {from: from, to: to}, {from: to, to: c.to}}
+	if to == c.to {
+		parts = parts[:2]
+	}
+	if from == c.from {
+		parts = parts[1:]
+	} else {
+		i++
+	}
+	first, last := s.overlapping(c.from, c.to)
+	s.list = append(s.list[:first:first], append(parts, s.list[last:]...)...)
+	return i, nil
+}
+
+// eachFree calls fn with the free pieces from one offset to another, cut to that,
+// and has it take them.
+func (s *space) eachFree(from, to uintptr, fn func(i int, from, to uintptr) error) error {
+	for from < to {
+		i, _ := s.overlapping(from, to)
+		c := s.list[i]
+		end := min(c.to, to)
+		if c.what == freePiece {
+			if err := fn(i, from, end); err != nil {
+				return err
+			}
+		}
+		from = end
+	}
+	return nil
+}
+
+func (s *space) fill(from, to uintptr, h handle, q *request) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eachFree(from, to, func(i int, from, to uintptr) error {
+		return s.mapView(i, from, to, h, q)
+	})
+}
+
+// mapView replaces a part of the free piece i by the file's bytes.
+func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
+	size, err := h.size()
+	if err != nil {
+		return err
+	}
+	off := q.off + int64(from)
+	left := size - off // bytes of the file from there on
+	if left <= int64(to-from-q.page) {
+		return shorter(size, off+int64(to-from))
+	}
+	sec, wide, err := h.sectionFor(q)
+	if err != nil {
+		return limited(err, to-from)
+	}
+	defer windows.CloseHandle(sec) // the view keeps it
+	if i, err = s.carve(i, from, to); err != nil {
+		return err
+	}
+	sizes := []uintptr{to - from}
+	if left < int64(to-from) {
+		// Up to the end of the section: see the head of this file. If the file
+		// has grown meanwhile that is too much, and the bytes that were counted
+		// are what is left to ask for.
+		sizes = []uintptr{0, uintptr(left)}
+	}
+	for _, n := range sizes {
+		if err = mapIn(sec, s.address(from), off, n, protection(wide, q.private)); err == nil {
+			s.list[i] = piece{from: from, to: to, what: viewPiece, store: wide.store, private: q.private, access: protection(wide, q.private)}
+			return nil
+		}
+	}
+	return limited(err, to-from)
+}
+
+// sectionFor opens a section that allows as much as the file does: what Protect may
+// ask for later, a view must have from the beginning.
+func (h handle) sectionFor(q *request) (sec windows.Handle, wide rights, err error) {
+	wide = rights{store: true, execute: q.rights.execute}
+	sec, err = h.section(protection(wide, q.private))
+	if isCode(err, windows.ERROR_ACCESS_DENIED) && !q.rights.store {
+		wide.store = false
+		sec, err = h.section(protection(wide, q.private))
+	}
+	return sec, wide, err
+}
+
+// reserveMemory replaces free pieces by memory, and more behind them, so that many
+// small growths make few pieces.
+func (s *space) reserveMemory(from, to uintptr) error {
+	return s.eachFree(from, to, func(i int, from, to uintptr) error {
+		to = min(max(to, from+from), s.list[i].to)
+		i, err := s.carve(i, from, to)
+		if err == nil {
+			err = reserveIn(s.address(from), to-from)
+		}
+		if err == nil {
+			s.list[i] = piece{from: from, to: to, what: memoryPiece, committed: from}
+		}
+		return err
+	})
+}
+
+func (s *space) allow(from, to uintptr, r rights) error {
+	if from >= to {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memory {
+		if err := s.reserveMemory(from, to); err != nil {
+			return limited(err, to-from)
+		}
+	}
+	first, last := s.overlapping(from, to)
+	for i := first; i < last; i++ {
+		c := &s.list[i]
+		if err := s.allowIn(c, max(c.from, from), min(c.to, to), r); err != nil {
+			return limited(err, to-from)
+		}
+	}
+	return nil
+}
+
+// allowIn gives access to a part of a piece.
+func (s *space) allowIn(c *piece, from, to uintptr, r rights) error {
+	switch c.what {
+	case viewPiece:
+		if r.store && !c.store {
+			return os.NewSyscallError("VirtualProtect", windows.ERROR_ACCESS_DENIED)
+		}
+		return s.protectView(c, from, to, protection(r, c.private))
+	case memoryPiece:
+		if from < c.committed {
+			if err := protect(s.address(from), min(to, c.committed)-from, protection(r, false)); err != nil {
+				return err
+			}
+		}
+		if to > c.committed {
+			at := max(from, c.committed)
+			if _, err := alloc(s.address(at), to-at, windows.MEM_COMMIT, protection(r, false)); err != nil {
+				return err
+			}
+			c.committed = to
+		}
+	}
+	return nil
+}
+
+// protectView is VirtualProtect of a part of a view.
+func (s *space) protectView(c *piece, from, to uintptr, access uint32) error {
+	if c.access == access {
+		return nil
+	}
+	if err := protect(s.address(from), to-from, access); err != nil {
+		return err
+	}
+	c.access = 0
+	if from == c.from && to == c.to {
+		c.access = access
+	}
+	return nil
+}
+
+// forbid gives whole views that share their stores back: the file keeps what they
+// have, and may be made shorter when none is left. fill maps them again.
+func (s *space) forbid(from, to uintptr) error {
+	if from >= to {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, last := s.overlapping(from, to)
+	for i := first; i < last; i++ {
+		c := &s.list[i]
+		a, b := max(c.from, from), min(c.to, to)
+		var err error
+		switch {
+		case c.what == memoryPiece:
+			if b = min(b, c.committed); a < b {
+				err = protect(s.address(a), b-a, windows.PAGE_NOACCESS)
+			}
+		case c.what == viewPiece && a == c.from && b == c.to && !c.private && placeholders():
+			if err = unmapTo(s.address(a)); err == nil {
+				*c = piece{from: a, to: b}
+			}
+		case c.what == viewPiece:
+			err = s.protectView(c, a, b, windows.PAGE_NOACCESS)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *space) discard(from uintptr, q *request) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.decommit(from)
+}
+
+// decommit takes the memory away, but not its address space, from an offset on.
+func (s *space) decommit(from uintptr) error {
+	for i := range s.list {
+		c := &s.list[i]
+		if a := max(c.from, from); c.what == memoryPiece && a < c.committed {
+			if err := free(s.address(a), c.committed-a, windows.MEM_DECOMMIT); err != nil {
+				return err
+			}
+			c.committed = a
+		}
+	}
+	return nil
+}
+
+func (s *space) bury(keep uintptr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failed := s.decommit(0)
+	for i := range s.list {
+		c := &s.list[i]
+		switch {
+		case c.what == memoryPiece && failed != nil:
+			if e := protect(s.address(c.from), c.committed-c.from, windows.PAGE_NOACCESS); e == nil {
+				failed = nil
+			}
+		case c.what == viewPiece && placeholders() && unmapTo(s.address(c.from)) == nil:
+			*c = piece{from: c.from, to: c.to}
+		case c.what == viewPiece:
+			if e := s.protectView(c, c.from, c.to, windows.PAGE_NOACCESS); e != nil {
+				failed = e
+			}
+		}
+	}
+	s.coalesce()
+	s.releaseFrom(keep)
+	return failed
+}
+
+// coalesce makes one placeholder of adjacent ones.
+func (s *space) coalesce() {
+	for i := 0; i < len(s.list); i++ {
+		j := i
+		for j < len(s.list) && s.list[j].what == freePiece {
+			j++
+		}
+		if j-i < 2 {
+			continue
+		}
+		from, to := s.list[i].from, s.list[j-1].to
+		if free(s.address(from), to-from, windows.MEM_RELEASE|memCoalesce) == nil {
+			s.list = append(s.list[:i+1], s.list[j:]...)
+			s.list[i].to = to
+		}
+	}
+}
+
+// releaseFrom gives address space back from an offset on, as far as whole pieces
+// allow.
+func (s *space) releaseFrom(keep uintptr) {
+	if first, last := s.overlapping(keep, s.size); first < last && s.list[first].what == freePiece && s.list[first].from < keep {
+		s.carve(first, keep, s.list[first].to)
+	}
+	for n := len(s.list) - 1; n >= 0 && s.list[n].from >= keep; n-- {
+		if s.release(s.list[n]) != nil {
+			return
+		}
+		s.size = s.list[n].from
+		s.list = s.list[:n]
+	}
+}
+
+// release gives a piece and its address space back.
+func (s *space) release(c piece) error {
+	if c.what == viewPiece {
+		return unmapView(s.address(c.from - c.lead))
+	}
+	return free(s.address(c.from), 0, windows.MEM_RELEASE)
+}
+
+// unmap can be called again if it fails: what is released already is gone from the
+// list.
+func (s *space) unmap() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := len(s.list) - 1; n >= 0; n-- {
+		if err := s.release(s.list[n]); err != nil {
+			return err
+		}
+		s.list = s.list[:n]
+	}
+	return nil
+}
+
+// each calls fn with the address and size of every view, and of committed memory,
+// from one offset to another: Windows refuses ranges that span two of them. It holds
+// no lock meanwhile, so a piece may go. Then fn's error counts for nothing.
+func (s *space) each(from, to uintptr, fn func(addr, size uintptr) error) error {
+	for _, c := range s.in(from, to) {
+		if err := fn(s.address(c.from), c.to-c.from); err != nil && s.has(c.from) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *space) sync(from, to uintptr) error {
+	return s.each(from, to, func(addr, size uintptr) error {
+		return call("FlushViewOfFile", func() error { return windows.FlushViewOfFile(addr, size) })
+	})
+}
+
+// startSync does nothing: FlushViewOfFile waits.
+func (s *space) startSync(from, to uintptr, h handle, off int64) error { return nil }
+
+func (s *space) lock(from, to uintptr) error {
+	err := s.each(from, to, func(addr, size uintptr) error {
+		return call("VirtualLock", func() error { return windows.VirtualLock(addr, size) })
+	})
+	if err != nil {
+		s.unlock(from, to) // a part may be
+	}
+	return ofLocks(err, to-from)
+}
+
+// unlock goes page by page where some are not locked: Windows would unlock none.
+func (s *space) unlock(from, to uintptr) error {
+	unlock := func(addr, size uintptr) error {
+		return call("VirtualUnlock", func() error { return windows.VirtualUnlock(addr, size) })
+	}
+	return s.each(from, to, func(addr, size uintptr) error {
+		err := unlock(addr, size)
+		if !isCode(err, windows.ERROR_NOT_LOCKED) {
+			return err
+		}
+		page := uintptr(os.Getpagesize())
+		for at := addr; at < addr+size; at += page {
+			if err := unlock(at, page); err != nil && !isCode(err, windows.ERROR_NOT_LOCKED) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// populate begins to read, which makes the touches that follow faster.
+func (s *space) populate(from, to uintptr, store bool) error {
+	if !store {
+		s.each(from, to, func(addr, size uintptr) error { prefetch(addr, size); return nil })
+	}
+	return errors.ErrUnsupported
+}
+
+func (s *space) hugeHint()                      {}
+func (s *space) dump(from, to uintptr, on bool) {}
