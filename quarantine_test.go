@@ -216,7 +216,7 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 			var m *mapping
 			err := Guard(func() error {
 				defer collectAll(t)
-				r, err := Open(name, ReadOnly)
+				r, err := Open(name, ReadWrite)
 				if err != nil {
 					return err
 				}
@@ -228,7 +228,9 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if err := os.Truncate(name, 0); err != nil {
+				if !canShortenMapped {
+					r.Resize(0) // which leaves the file alone and says so
+				} else if err := os.Truncate(name, 0); err != nil {
 					return err
 				}
 				sinkInt64(int64(v.At(17)))
