@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 )
 
@@ -22,7 +23,9 @@ import (
 //
 // Shrinking gives the file Offset+n bytes, unless the file went on beyond the
 // region's end when it was mapped, refreshed or grown last: then the file stays as
-// it is. Memory grows and shrinks alike, and gives what it loses back.
+// it is. Memory grows and shrinks alike, and gives what it loses back. Windows does
+// not shorten a file while anyone has it mapped: there only the region shrinks, and
+// the error is errors.ErrUnsupported.
 //
 // An n that is negative or beyond Cap is ErrRange. A region that cannot write the
 // file cannot resize it either: ErrReadOnly. If the region is closed meanwhile,
@@ -172,7 +175,9 @@ func (m *mapping) growFile(h handle, old, n int64) error {
 	}
 	// A file system may even have taken what there was to have.
 	if now, e := h.size(); e == nil && size < now && now <= end {
-		h.truncate(size)
+		if e := h.truncate(size); e != nil {
+			return fmt.Errorf("%w; and the file keeps its new size of %d bytes: %v", err, now, pathError(m.name, e))
+		}
 	}
 	return err
 }
