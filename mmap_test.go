@@ -375,6 +375,9 @@ func TestCreateThroughASymbolicLink(t *testing.T) {
 	if err := os.Symlink("target", link); err != nil {
 		t.Skipf("no symbolic links: %v", err)
 	}
+	if to, err := os.Readlink(link); to != "target" { // Wine makes something else
+		t.Skipf("no symbolic links: this one leads to %q, %v", to, err)
+	}
 	// One byte more than any file can have.
 	if _, err := (Config{Length: 1}.Create(link, math.MaxInt64)); err == nil {
 		t.Fatal("a file of the largest size was made")

@@ -236,7 +236,7 @@ func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
 	}
 	defer windows.CloseHandle(sec) // the view keeps it
 	if i, err = s.carve(i, from, to); err != nil {
-		return err
+		return limited(err, to-from)
 	}
 	sizes := []uintptr{to - from}
 	if left < int64(to-from) {

@@ -100,7 +100,7 @@ func (d *directory) sync(h handle) error { return nil }
 // remove opens the name anew, since h was not opened for that: a handle that may
 // delete keeps others from opening the file.
 func (d *directory) remove(h handle) {
-	f, err := createHandle(d.name, windows.DELETE|windows.FILE_READ_ATTRIBUTES, windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	f, err := createHandle(d.name, windows.DELETE|windows.FILE_READ_ATTRIBUTES, windows.OPEN_EXISTING, 0)
 	if err != nil {
 		return
 	}
