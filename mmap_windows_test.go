@@ -313,3 +313,64 @@ func TestFlagsOfMmapAreRefused(t *testing.T) {
 	_, err = Config{HugePages: HugePages2M}.Anonymous(1 << 21)
 	wantErr(t, err, errors.ErrUnsupported, "2048 KiB")
 }
+
+// Before Windows 10 (1803). Wine 8 has no placeholders either.
+func TestBeforePlaceholders(t *testing.T) {
+	defer func(has func() bool) { placeholders = has }(placeholders)
+	placeholders = func() bool { return false }
+	page := os.Getpagesize()
+
+	for _, mode := range []Mode{ReadOnly, ReadWrite, CopyOnWrite} {
+		for _, offset := range []int{0, 5, page + 20, 65536 + page + 3} {
+			name := tempFile(t, quiet(offset+10000))
+			r, err := Config{Mode: mode, Offset: int64(offset)}.Open(name)
+			need(t, r, err)
+			if got := r.Bytes(); !bytes.Equal(got, quiet(offset + 10000)[offset:]) {
+				t.Errorf("%v from %d: other bytes", mode, offset)
+			}
+			if mode == ReadWrite {
+				if err := errors.Join(Put(r, 9999, byte(7)), r.Sync(), r.Protect(ReadOnly), r.Protect(ReadWrite)); err != nil {
+					t.Error(err)
+				}
+				wantErr(t, r.Resize(100), errors.ErrUnsupported, "keeps its size")
+				if err := r.Resize(10000); err != nil || !bytes.Equal(r.Bytes(), contents(t, name)[offset:]) {
+					t.Errorf("from %d, shrunk and grown: %v, or other bytes", offset, err)
+				}
+			}
+			addr, m := r.Addr(), r.o.mapping
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			if got := mapsAt(t, addr); got != "---s" { // the view itself is the tombstone
+				t.Errorf("%v from %d: the system says %q after Close", mode, offset, got)
+			}
+			m.release()
+			if got := mapsAt(t, addr); got != "" {
+				t.Errorf("%v from %d: the system says %q in the end", mode, offset, got)
+			}
+			if err := os.Remove(name); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	_, err := Config{Reserve: 1 << 20}.Open(tempFile(t, quiet(100)))
+	wantErr(t, err, errors.ErrUnsupported, "Windows 10 version 1803")
+
+	r, err := Config{Reserve: int64(100 * page)}.Anonymous(int64(page))
+	need(t, r, err)
+	addr := r.Addr()
+	for _, n := range []int{3*page + 1, 50 * page, 1, 100 * page} {
+		if err := r.Resize(int64(n)); err != nil || r.Addr() != addr || !isZero(r.Bytes()) {
+			t.Fatalf("memory of %d bytes: %v, or moved, or not zero", n, err)
+		}
+		if err := Put(r, n-1, byte(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := Put(r, n-1, byte(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil || mapsAt(t, addr) != tombstone {
+		t.Errorf("%v, the system says %q of the tombstone of memory", err, mapsAt(t, addr))
+	}
+}
