@@ -101,7 +101,7 @@ func mapSpace(h handle, q *request) (space, error) {
 		}
 		free(at, 0, windows.MEM_RELEASE)
 	}
-	list := []piece{{to: q.size}}
+	list := []spacePiece{{to: q.size}}
 	return space{system{&pieces{memory: h == noFile, list: list}}, pointerTo(at + lead), q.size}, nil
 }
 
@@ -141,7 +141,7 @@ func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
 	}
 	for _, n := range sizes {
 		if err = mapIn(sec, s.address(from), off, n, protection(wide, q.private)); err == nil {
-			s.list[i] = piece{from: from, to: to, what: viewPiece, store: wide.store, private: q.private, access: protection(wide, q.private)}
+			s.list[i] = spacePiece{from: from, to: to, what: viewPiece, store: wide.store, private: q.private, access: protection(wide, q.private)}
 			return nil
 		}
 	}
@@ -170,7 +170,7 @@ func (s *space) reserveMemory(from, to uintptr) error {
 			err = reserveIn(s.address(from), to-from)
 		}
 		if err == nil {
-			s.list[i] = piece{from: from, to: to, what: memoryPiece, committed: from}
+			s.list[i] = spacePiece{from: from, to: to, what: memoryPiece, committed: from}
 		}
 		return err
 	})
@@ -198,7 +198,7 @@ func (s *space) allow(from, to uintptr, r rights) error {
 }
 
 // allowIn gives access to a part of a piece.
-func (s *space) allowIn(c *piece, from, to uintptr, r rights) error {
+func (s *space) allowIn(c *spacePiece, from, to uintptr, r rights) error {
 	switch c.what {
 	case viewPiece:
 		if r.store && !c.store {
@@ -223,7 +223,7 @@ func (s *space) allowIn(c *piece, from, to uintptr, r rights) error {
 }
 
 // protectView is VirtualProtect of a part of a view.
-func (s *space) protectView(c *piece, from, to uintptr, access uint32) error {
+func (s *space) protectView(c *spacePiece, from, to uintptr, access uint32) error {
 	if c.access == access {
 		return nil
 	}
@@ -257,7 +257,7 @@ func (s *space) forbid(from, to uintptr) error {
 			}
 		case c.what == viewPiece && a == c.from && b == c.to && !c.private && placeholders():
 			if err = unmapTo(s.address(a)); err == nil {
-				*c = piece{from: a, to: b}
+				*c = spacePiece{from: a, to: b}
 			}
 		case c.what == viewPiece:
 			err = s.protectView(c, a, b, windows.PAGE_NOACCESS)
@@ -292,24 +292,37 @@ func (s *space) decommit(from uintptr) error {
 func (s *space) bury(keep uintptr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	failed := s.decommit(0)
-	for i := range s.list {
-		c := &s.list[i]
-		switch {
-		case c.what == memoryPiece && failed != nil:
-			if e := protect(s.address(c.from), c.committed-c.from, windows.PAGE_NOACCESS); e == nil {
-				failed = nil
-			}
-		case c.what == viewPiece && placeholders() && unmapTo(s.address(c.from)) == nil:
-			*c = piece{from: c.from, to: c.to}
-		case c.what == viewPiece:
-			if e := s.protectView(c, c.from, c.to, windows.PAGE_NOACCESS); e != nil {
-				failed = e
-			}
-		}
-	}
+	err := s.takeAll()
 	s.coalesce()
 	s.releaseFrom(keep)
+	return err
+}
+
+func (s *space) deny() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.takeAll()
+}
+
+// takeAll takes the access to all pages, and what they have, but not their address
+// space. What cannot be given back is made inaccessible.
+func (s *space) takeAll() (failed error) {
+	decommitted := s.decommit(0)
+	for i := range s.list {
+		c := &s.list[i]
+		var err error
+		switch {
+		case c.what == memoryPiece && decommitted != nil && c.committed > c.from:
+			err = protect(s.address(c.from), c.committed-c.from, windows.PAGE_NOACCESS)
+		case c.what == viewPiece && placeholders() && unmapTo(s.address(c.from)) == nil:
+			*c = spacePiece{from: c.from, to: c.to}
+		case c.what == viewPiece:
+			err = s.protectView(c, c.from, c.to, windows.PAGE_NOACCESS)
+		}
+		if err != nil {
+			failed = err
+		}
+	}
 	return failed
 }
 

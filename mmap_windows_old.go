@@ -48,7 +48,7 @@ func reserveOld(q *request) (space, error) {
 	if err != nil {
 		return space{}, err
 	}
-	list := []piece{{to: q.size, what: memoryPiece}}
+	list := []spacePiece{{to: q.size, what: memoryPiece}}
 	return space{system{&pieces{memory: true, list: list}}, pointerTo(at), q.size}, nil
 }
 
@@ -91,6 +91,6 @@ func viewOld(h handle, q *request) (space, error) {
 	if err != nil {
 		return space{}, err
 	}
-	list := []piece{{to: q.size, what: viewPiece, lead: lead, store: wide.store, private: q.private, access: protection(wide, q.private)}}
+	list := []spacePiece{{to: q.size, what: viewPiece, lead: lead, store: wide.store, private: q.private, access: protection(wide, q.private)}}
 	return space{system{&pieces{list: list}}, unsafe.Add(pointerTo(at), lead), q.size}, nil
 }

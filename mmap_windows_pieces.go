@@ -14,13 +14,13 @@ import (
 type system struct{ *pieces }
 
 type pieces struct {
-	memory bool       // no file
-	mu     sync.Mutex // a leaf; not held while a disk is waited for
-	list   []piece    // without gaps, from the first byte of the space on
+	memory bool         // no file
+	mu     sync.Mutex   // a leaf; not held while a disk is waited for
+	list   []spacePiece // without gaps, from the first byte of the space on
 }
 
-// A piece is a part of a space, in whole pages.
-type piece struct {
+// A spacePiece is a part of a space, in whole pages.
+type spacePiece struct {
 	from, to  uintptr // offsets in the space
 	what      pieceKind
 	lead      uintptr // of a view: bytes that it has before from
@@ -55,7 +55,7 @@ func (p *pieces) overlapping(from, to uintptr) (first, last int) {
 
 // in returns copies of the views and the memory from one offset to another, cut to
 // that. Of memory it is what is committed.
-func (p *pieces) in(from, to uintptr) (all []piece) {
+func (p *pieces) in(from, to uintptr) (all []spacePiece) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first, last := p.overlapping(from, to)
@@ -84,7 +84,7 @@ func (s *space) carve(i int, from, to uintptr) (int, error) {
 	if err := free(s.address(from), to-from, windows.MEM_RELEASE|memPreservePlaceholder); err != nil {
 		return i, err
 	}
-	parts := []piece{{from: c.from, to: from}, {from: from, to: to}, {from: to, to: c.to}}
+	parts := []spacePiece{{from: c.from, to: from}, {from: from, to: to}, {from: to, to: c.to}}
 	if to == c.to {
 		parts = parts[:2]
 	}
@@ -149,7 +149,7 @@ func (s *space) releaseFrom(keep uintptr) {
 }
 
 // release gives a piece and its address space back.
-func (s *space) release(c piece) error {
+func (s *space) release(c spacePiece) error {
 	if c.what == viewPiece {
 		return unmapView(s.address(c.from - c.lead))
 	}
