@@ -17,10 +17,13 @@ var getHandleInformation = kernel32.NewProc("GetHandleInformation")
 func init() {
 	systemMapsAt = func(addr uintptr) string { perms, _ := queryAt(addr); return perms }
 	systemMappings = func() (n int) {
-		for addr := uintptr(64 << 10); ; n++ {
-			_, size := queryAt(addr)
+		for addr := uintptr(64 << 10); ; {
+			perms, size := queryAt(addr)
 			if size == 0 {
 				return n
+			}
+			if perms != "" {
+				n++
 			}
 			addr += size
 		}

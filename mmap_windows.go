@@ -152,10 +152,10 @@ func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
 // ask for later, a view must have from the beginning.
 func (h handle) sectionFor(q *request) (sec windows.Handle, wide rights, err error) {
 	wide = rights{store: true, execute: q.rights.execute}
-	sec, err = h.section(protection(wide, q.private))
+	sec, err = h.section(protection(wide, q.private), 0)
 	if isCode(err, windows.ERROR_ACCESS_DENIED) && !q.rights.store {
 		wide.store = false
-		sec, err = h.section(protection(wide, q.private))
+		sec, err = h.section(protection(wide, q.private), 0)
 	}
 	return sec, wide, err
 }

@@ -112,12 +112,11 @@ func protect(addr, size uintptr, protection uint32) error {
 	})
 }
 
-// section opens a section of all of the file. Of the size that the file has at that
-// moment, and not of one seen before: a section that is larger than the file would
-// make the file grow.
-func (h handle) section(protection uint32) (sec windows.Handle, err error) {
+// section opens a section of the file: of the size that it has at that moment if size
+// is 0. One that is larger than the file makes the file grow.
+func (h handle) section(protection uint32, size int64) (sec windows.Handle, err error) {
 	err = call("CreateFileMapping", func() (err error) {
-		sec, err = windows.CreateFileMapping(windows.Handle(h), nil, protection, 0, 0, nil)
+		sec, err = windows.CreateFileMapping(windows.Handle(h), nil, protection, uint32(size>>32), uint32(size), nil)
 		return err
 	})
 	return sec, err

@@ -80,6 +80,12 @@ func createFile(name string, perm fs.FileMode) (c created, err error) {
 			break
 		}
 	}
+	if err == nil && !c.made {
+		if st, e := c.h.standard(); e == nil && st.directory {
+			c.h.close()
+			err = os.NewSyscallError("CreateFile", windows.ERROR_DIRECTORY)
+		}
+	}
 	if err != nil {
 		return created{}, err
 	}
@@ -245,12 +251,13 @@ func (mappedError) Unwrap() []error {
 	return []error{errors.ErrUnsupported, windows.ERROR_USER_MAPPED_FILE}
 }
 
-// setEnd gives the file n bytes. What NTFS and ReFS add to a file that is not
-// sparse they allocate, and a full disk is an error.
 func (h handle) setEnd(n int64) error {
 	return call("SetFileInformationByHandle", func() error { return windows.Ftruncate(windows.Handle(h), n) })
 }
 
+// allocate opens a section that is larger than the file: that makes it grow, and
+// takes nothing from a file that others made longer meanwhile. What NTFS and ReFS
+// add to a file that is not sparse they allocate, and a full disk is an error.
 func (h handle) allocate(off, n int64) error {
 	var about struct {
 		_          [4]int64
@@ -264,7 +271,11 @@ func (h handle) allocate(off, n int64) error {
 	if err != nil || off+n <= size {
 		return err
 	}
-	return h.setEnd(off + n)
+	sec, err := h.section(windows.PAGE_READWRITE, off+n)
+	if err == nil {
+		windows.CloseHandle(sec)
+	}
+	return err
 }
 
 // sync is FlushFileBuffers, which flushes the disk's own cache too. A handle that
@@ -300,8 +311,13 @@ func (h handle) close() error {
 	return call("CloseHandle", func() error { return windows.CloseHandle(windows.Handle(h)) })
 }
 
-// unmappable says what cannot be mapped. The errors of Windows do not: status asks
-// for the kind of a file.
-func unmappable(err error) string { return "" }
+// unmappable says what cannot be mapped, as far as createFile found out. Otherwise
+// the errors of Windows do not say: status asks for the kind of a file.
+func unmappable(err error) string {
+	if isCode(err, windows.ERROR_DIRECTORY) {
+		return "a directory"
+	}
+	return ""
+}
 
 func unmappableDevice(err error) bool { return false }

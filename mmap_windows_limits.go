@@ -17,7 +17,7 @@ import (
 
 // manyMappings is how many mappings a process is taken to have room for. Windows has
 // no fixed limit, but each costs it memory.
-const manyMappings = 65530
+const manyMappings = 8192
 
 func limits() allowance {
 	return allowance{bytes: uintptr(min(memoryNow().totalVirtual, maxSpace)), mappings: manyMappings}
@@ -42,10 +42,20 @@ func (q *request) refused(err error) error {
 	case q.pool > 0:
 		return withLimit(err, poolState(q.pool))
 	case q.exact && !wantsSpace(err):
-		return withLimit(err, fmt.Sprintf("%d bytes at address %#x, which Windows gives out in blocks of %d bytes", q.size, q.addr, granularity()))
+		err = withLimit(err, fmt.Sprintf("%d bytes at address %#x, which Windows gives out in blocks of %d bytes", q.size, q.addr, granularity()))
+		var call *os.SyscallError
+		if isCode(err, windows.ERROR_INVALID_ADDRESS) && errors.As(err, &call) {
+			err = os.NewSyscallError(call.Syscall, takenError{call.Err})
+		}
+		return err
 	}
 	return limited(err, q.size)
 }
+
+// A takenError is that of an address where something is already.
+type takenError struct{ error }
+
+func (e takenError) Unwrap() []error { return []error{fs.ErrExist, e.error} }
 
 // limited adds the limits to an error for want of address space or memory.
 func limited(err error, size uintptr) error {
