@@ -105,15 +105,19 @@ func (d *directory) sync(h handle) error { return nil }
 
 // remove opens the name anew, since h was not opened for that: a handle that may
 // delete keeps others from opening the file.
-func (d *directory) remove(h handle) {
+func (d *directory) remove(h handle, id fileID) {
+	if id == (fileID{}) { // its status could not be asked for
+		var err error
+		if id, err = h.identify(); err != nil {
+			return
+		}
+	}
 	f, err := createHandle(d.name, windows.DELETE|windows.FILE_READ_ATTRIBUTES, windows.OPEN_EXISTING, 0)
 	if err != nil {
 		return
 	}
 	defer f.close()
-	now, err := f.status()
-	ours, e := h.status()
-	if err != nil || e != nil || now.id != ours.id {
+	if now, err := f.identify(); err != nil || now != id {
 		return
 	}
 	remove := byte(1)

@@ -271,7 +271,7 @@ var childLongGuard = registerChild("a long guard", func(t testing.TB, args []str
 			}
 		}
 		collectTill(t, func() bool { return held() == budgetMappings })
-		if n := countMappings(t) - before; n > 2*budgetMappings {
+		if n := countMappings(t) - before; n > 2*budgetMappings+100 { // the heap has some
 			t.Errorf("%d mappings", n)
 		}
 		return nil
