@@ -92,6 +92,7 @@ func poolState(size uintptr) string {
 var notWritten = []syscall.Errno{
 	windows.ERROR_INVALID_ADDRESS, windows.ERROR_INVALID_PARAMETER, windows.ERROR_INVALID_HANDLE,
 	windows.ERROR_INVALID_FUNCTION, windows.ERROR_ACCESS_DENIED, windows.ERROR_NOT_SUPPORTED,
+	windows.ERROR_LOCK_VIOLATION, // FlushViewOfFile, while others are writing: the pages stay dirty
 }
 
 func lostWriteback(err error) bool {
