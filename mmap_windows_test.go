@@ -380,3 +380,30 @@ func TestBeforePlaceholders(t *testing.T) {
 		t.Errorf("%v, the system says %q of the tombstone of memory", err, mapsAt(t, addr))
 	}
 }
+
+func TestWhatIsMappedLaterHasTheModeOfNow(t *testing.T) {
+	page := os.Getpagesize()
+	name := tempFile(t, quiet(page))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, mode := range []Mode{ReadWrite, ReadOnly} { // each is protected as the other
+		r, err := Config{Mode: mode, Reserve: int64(10 * page)}.Map(f)
+		need(t, r, err)
+		raw := r.Reserved()
+		store := func(i int) error { return Guard(func() error { raw[i] = 1; return nil }) }
+		fi, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := fi.Size()
+		if err := errors.Join(r.Protect(ReadWrite-mode), f.Truncate(size+int64(page)), r.Refresh()); err != nil {
+			t.Fatal(err)
+		}
+		if err := store(int(size)); mode == ReadWrite && !errors.Is(err, ErrReadOnly) || mode == ReadOnly && err != nil {
+			t.Errorf("mapped %v, protected as %v: a store into what came later: %v", mode, ReadWrite-mode, err)
+		}
+	}
+}
