@@ -3,6 +3,7 @@ package mmap
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -193,6 +194,9 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 			func(r *Region, _ string) error { r.o.len.Store(1); return nil },
 			func(f findings) bool { return !f.within }},
 	} {
+		if !canShortenMapped && strings.Contains(tt.name, "truncates") {
+			continue
+		}
 		for a, want := range map[access]error{aLoad: tt.load, aStore: tt.store, either: tt.store} {
 			name := tempFile(t, quiet(3*page))
 			r := open(t, name, ReadWrite)
@@ -201,11 +205,14 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 			var err error
 			defer intercept.Store(nil)
 			ask := func(call string) error {
-				if call != "fstat" {
+				if call != "fstat" && call != "GetFileInformationByHandleEx" {
 					return nil
 				}
 				if asked++; asked == 2 {
 					err = tt.meanwhile(r, name)
+				}
+				if !canShortenMapped && errors.Is(err, errors.ErrUnsupported) {
+					err = nil // the region is shorter all the same
 				}
 				return nil
 			}
@@ -213,7 +220,7 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 			f := m.examine(2*page+5, a)
 			intercept.Store(nil)
 			if asked == 0 {
-				t.Skip("the size of a file is not asked for with fstat here")
+				t.Skip("the size of a file is asked for in another way here")
 			}
 			if err != nil || asked < 2 {
 				t.Fatalf("%s: %v, and the size was asked for %d times", tt.name, err, asked)

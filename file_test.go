@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ var childChanger = registerChild("one that cuts, grows and rewrites", func(t tes
 })
 
 func TestReadersSurviveAProcessThatChangesTheFile(t *testing.T) {
+	shortensMapped(t)
 	page := os.Getpagesize()
 	name := tempFile(t, make([]byte, changedPages*page))
 	changer := childCommand(t, childChanger, name)
@@ -224,6 +226,9 @@ var childElsewhere = registerChild("another working directory", func(t testing.T
 // /proc/self/fd.
 func TestDescriptors(t *testing.T) {
 	count := func() int {
+		if systemDescriptors != nil {
+			return systemDescriptors(t)
+		}
 		e, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
 			t.Skipf("cannot count descriptors: %v", err)
@@ -240,7 +245,11 @@ func TestDescriptors(t *testing.T) {
 			defer f.Close()
 			before := count()
 			// Regions that own their file have one each, regions that borrow one have none.
-			const borrowing, owning = 10000, 100 // the first are far more than the usual limit of 1024
+			const owning = 100
+			borrowing := 10000 // far more than the usual limit of 1024
+			if runtime.GOOS == "windows" {
+				borrowing = 1000 // there is no such limit
+			}
 			regions := make([]*Region, borrowing+owning)
 			for i := range regions {
 				var r *Region
@@ -254,7 +263,11 @@ func TestDescriptors(t *testing.T) {
 				}
 				regions[i] = r
 			}
-			if got := count() - before; got != owning {
+			slack := 0
+			if runtime.GOOS == "windows" {
+				slack = owning / 2 // every thread of the Go runtime has a few handles
+			}
+			if got := count() - before; got < owning || got > owning+slack {
 				t.Errorf("%d regions of a borrowed file and %d of their own keep %d descriptors", borrowing, owning, got)
 			}
 			for i, r := range regions {
@@ -267,7 +280,7 @@ func TestDescriptors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := count() - before; got > 0 {
+			if got := count() - before; got > slack {
 				t.Errorf("%d descriptors are left after Close", got)
 			}
 		})
@@ -286,7 +299,7 @@ func TestMapOutlivesTheFile(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Remove(name); err != nil {
+		if err := os.Remove(name); err != nil && runtime.GOOS != "windows" { // which removes no file that is mapped
 			t.Fatal(err)
 		}
 		if got := string(r.Bytes()); got != "hello" {

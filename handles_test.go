@@ -173,6 +173,7 @@ func TestAssigningARegionHarmsNoView(t *testing.T) {
 			if got, err := Get[int32](v.Region(), 8); got != 900 || err != nil {
 				t.Errorf("Get: %d, %v, want 900", got, err)
 			}
+			shortensMapped(t)
 			if err := os.Truncate(name, int64(page)); err != nil {
 				t.Fatal(err)
 			}

@@ -233,10 +233,30 @@ func heldIn(q *quarantine) (held []*mapping) {
 	return held
 }
 
+// What a system tells in another way than by /proc.
+var (
+	systemMapsAt      func(addr uintptr) string
+	systemMappings    func() int
+	systemDescriptors func(t testing.TB) int
+)
+
+// shortensMapped skips what needs a file to be made shorter while it is mapped.
+func shortensMapped(t testing.TB) {
+	t.Helper()
+	if !canShortenMapped {
+		t.Skip("Windows does not shorten a file while anyone has it mapped")
+	}
+}
+
+const canShortenMapped = runtime.GOOS != "windows"
+
 // mapsAt returns what /proc/self/maps says of an address: the protection, and
 // "" if nothing is mapped there.
 func mapsAt(t testing.TB, addr uintptr) string {
 	t.Helper()
+	if systemMapsAt != nil {
+		return systemMapsAt(addr)
+	}
 	b, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		t.Skipf("cannot look at the process's mappings: %v", err)
@@ -256,6 +276,9 @@ const tombstone = "---p"
 // countMappings returns the number of the process's mappings.
 func countMappings(t testing.TB) int {
 	t.Helper()
+	if systemMappings != nil {
+		return systemMappings()
+	}
 	b, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		t.Skipf("cannot count the process's mappings: %v", err)
@@ -266,6 +289,9 @@ func countMappings(t testing.TB) int {
 // processStatus returns a line of /proc/self/status, in KiB.
 func processStatus(t testing.TB, field string) int {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no /proc, and Wine shows that of another process")
+	}
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Skipf("cannot look at the process's memory: %v", err)

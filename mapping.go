@@ -266,7 +266,8 @@ func (m *mapping) commit(h handle, n int64) error {
 		if err := m.space.fill(m.reach, end, h, &m.request); err != nil {
 			return err
 		}
-	} else if err := m.space.allow(m.reach, end, m.rightsOf(Mode(m.mode.Load()))); err != nil {
+	}
+	if err := m.space.allow(m.reach, end, m.rightsOf(Mode(m.mode.Load()))); err != nil {
 		return err
 	}
 	m.reach = end

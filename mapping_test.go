@@ -232,6 +232,7 @@ func unexpected(err error) string {
 			return "a fault for another reason"
 		}
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrReadOnly), errors.Is(err, ErrRange), errors.Is(err, ErrTruncated):
+	case !canShortenMapped && errors.Is(err, errors.ErrUnsupported): // the region is shorter all the same
 	default:
 		return "an error for another reason"
 	}

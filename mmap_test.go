@@ -170,9 +170,6 @@ func TestMoreThanA32BitAddressSpaceIsRefusedThere(t *testing.T) {
 
 func TestSystemErrorsArePathErrors(t *testing.T) {
 	dir := t.TempDir()
-	if runtime.GOOS != "linux" {
-		t.Skip("mmap_other.go: nothing can be mapped here yet")
-	}
 	for _, tt := range []struct {
 		name string
 		open func() (*Region, error)
@@ -226,8 +223,11 @@ func TestSystemErrorsArePathErrors(t *testing.T) {
 }
 
 func TestAFilePermissionIsNeeded(t *testing.T) {
-	if os.Geteuid() == 0 {
+	switch {
+	case os.Geteuid() == 0:
 		t.Skip("root may open every file")
+	case runtime.GOOS == "windows":
+		t.Skip("a file's mode has no bits for reading on Windows")
 	}
 	name := tempFile(t, []byte("secret"))
 	if err := os.Chmod(name, 0); err != nil {
@@ -251,7 +251,7 @@ func TestCreateMakesAPrivateFileOfZeros(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fi.Mode().Perm() != 0o600 {
+	if fi.Mode().Perm() != 0o600 && runtime.GOOS != "windows" { // where access follows the directory
 		t.Errorf("the file's mode is %v", fi.Mode())
 	}
 }
@@ -263,6 +263,9 @@ func TestCreateUsesPerm(t *testing.T) {
 	fi, err := os.Stat(name)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("a file's mode has only the read-only bit on Windows; access follows the directory")
 	}
 	if fi.Mode().Perm()&^0o640 != 0 || fi.Mode().Perm()&0o600 != 0o600 {
 		t.Errorf("the file's mode is %v", fi.Mode())
@@ -372,6 +375,9 @@ func TestCreateThroughASymbolicLink(t *testing.T) {
 	if err := os.Symlink("target", link); err != nil {
 		t.Skipf("no symbolic links: %v", err)
 	}
+	if to, err := os.Readlink(link); to != "target" { // Wine makes something else
+		t.Skipf("no symbolic links: this one leads to %q, %v", to, err)
+	}
 	// One byte more than any file can have.
 	if _, err := (Config{Length: 1}.Create(link, math.MaxInt64)); err == nil {
 		t.Fatal("a file of the largest size was made")
@@ -384,7 +390,7 @@ func TestCreateThroughASymbolicLink(t *testing.T) {
 	if err := errors.Join(Put(r, 0, int32(900)), r.Sync()); err != nil {
 		t.Fatal(err)
 	}
-	if fi, err := os.Lstat(target); err != nil || fi.Size() != 4 || fi.Mode() != 0o600 {
+	if fi, err := os.Lstat(target); err != nil || fi.Size() != 4 || fi.Mode() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("the target is %v, %v", fi, err)
 	}
 }

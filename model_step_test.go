@@ -61,8 +61,14 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 		default:
 			if m.window {
 				m.reach = min(m.reach, m.reachOf(n))
-			} else {
+			} else if canShortenMapped {
 				m.resizeFile(m.offset + n)
+			} else {
+				want = errors.ErrUnsupported
+				if n == 0 {
+					return nil // no view may be left, and the file shorter
+				}
+				m.reach = min(m.reach, m.reachOf(n))
 			}
 			m.len = n
 		}
@@ -217,7 +223,7 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 		return same(Guard(func() error { view.Set(i, x); return nil }), want)
 	case 26, 27, 28:
 		n := s.upTo(most, m.page)
-		if m.anonymous {
+		if m.anonymous || n < m.size && !canShortenMapped {
 			return nil
 		}
 		did("another process makes the file %d bytes", n)

@@ -216,7 +216,7 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 			var m *mapping
 			err := Guard(func() error {
 				defer collectAll(t)
-				r, err := Open(name, ReadOnly)
+				r, err := Open(name, ReadWrite)
 				if err != nil {
 					return err
 				}
@@ -228,7 +228,9 @@ func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if err := os.Truncate(name, 0); err != nil {
+				if !canShortenMapped {
+					r.Resize(0) // which leaves the file alone and says so
+				} else if err := os.Truncate(name, 0); err != nil {
 					return err
 				}
 				sinkInt64(int64(v.At(17)))
@@ -254,6 +256,7 @@ func TestALongGuardHoldsOnlySoMuchBack(t *testing.T) { runChild(t, childLongGuar
 var childLongGuard = registerChild("a long guard", func(t testing.TB, args []string) {
 	name := tempFile(t, quiet(100))
 	held := func() int { return len(heldIn(&guardQuarantine)) }
+	before := countMappings(t)
 	Guard(func() error {
 		for i := range 3 * budgetMappings {
 			r, err := Open(name, ReadOnly)
@@ -268,13 +271,13 @@ var childLongGuard = registerChild("a long guard", func(t testing.TB, args []str
 			}
 		}
 		collectTill(t, func() bool { return held() == budgetMappings })
-		if n := countMappings(t); n > 2*budgetMappings {
+		if n := countMappings(t) - before; n > 2*budgetMappings+100 { // the heap has some
 			t.Errorf("%d mappings", n)
 		}
 		return nil
 	})
 	collectTill(t, func() bool { return held() == 0 })
-	if n := countMappings(t); n > budgetMappings {
+	if n := countMappings(t) - before; n > budgetMappings {
 		t.Errorf("%d mappings after it", n)
 	}
 	if guardQuarantine.bytes != 0 {

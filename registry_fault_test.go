@@ -93,6 +93,7 @@ func BenchmarkFaultAmong(b *testing.B) {
 func TestAFaultAmongManyRegionsCostsAtMostTwice(t *testing.T) { t.Log(runChild(t, childCrowd)) }
 
 var childCrowd = registerChild("a crowd of regions", func(t testing.TB, args []string) {
+	shortensMapped(t)
 	c := newCrowd(t)
 	// The best of several medians: the others are those of a busy machine.
 	best := func(n int) time.Duration {

@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 )
 
@@ -22,7 +23,9 @@ import (
 //
 // Shrinking gives the file Offset+n bytes, unless the file went on beyond the
 // region's end when it was mapped, refreshed or grown last: then the file stays as
-// it is. Memory grows and shrinks alike, and gives what it loses back.
+// it is. Memory grows and shrinks alike, and gives what it loses back. Windows does
+// not shorten a file while anyone has it mapped: there only the region shrinks, and
+// the error is errors.ErrUnsupported.
 //
 // An n that is negative or beyond Cap is ErrRange. A region that cannot write the
 // file cannot resize it either: ErrReadOnly. If the region is closed meanwhile,
@@ -70,7 +73,7 @@ func (m *mapping) resize(h handle, n int64) error {
 		if n < old {
 			return m.shrinkMemory(old, n)
 		}
-		return m.extend("resize", h, n, func() (int64, error) { return 0, nil })
+		return m.extend("resize", h, n, func() (int64, error) { return 0, nil }, func() error { return nil })
 	}
 	// Before, for who syncs what he sees of it, and after: a Sync meanwhile may
 	// have come too early.
@@ -89,7 +92,7 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	if err == nil {
 		m.take(deniedBySize)
 		m.len.Store(n)
-		if window {
+		if window || !growsWithFile {
 			err = pathError(m.name, m.fence(m.pagesOf(n)))
 		}
 		if err != nil {
@@ -106,7 +109,12 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.closed.Load() {
+	switch closed := m.check("resize"); {
+	case closed != nil:
+		return closed
+	case !growsWithFile && errors.Is(err, errors.ErrUnsupported):
+		return because(pathError(m.name, err), errors.ErrUnsupported, "resize %s to %d bytes: the region has them, and the file keeps its size", m.describe(), n)
+	case growsWithFile || m.commit(h, old) == nil:
 		m.len.Store(old)
 	}
 	return pathError(m.name, err)
@@ -146,26 +154,30 @@ func (m *mapping) growFile(h handle, old, n int64) error {
 	if err != nil {
 		return pathError(m.name, err)
 	}
-	end := m.offset + n
+	end, allocated := m.offset+n, true
 	err = m.extend("resize", h, n, func() (int64, error) {
 		if m.sparse || n == old {
 			return size, lengthen(h, size, end)
 		}
 		err := h.allocate(m.offset+old, n-old)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return size, err
+		if allocated = !errors.Is(err, errors.ErrUnsupported); !allocated {
+			err = lengthen(h, size, end)
 		}
-		if err := lengthen(h, size, end); err != nil {
-			return size, err
+		return size, err
+	}, func() error {
+		if allocated {
+			return nil
 		}
-		return size, m.touchFresh("resize", old, n)
+		return m.touchFresh("resize", old, n)
 	})
 	if err == nil {
 		return nil
 	}
 	// A file system may even have taken what there was to have.
 	if now, e := h.size(); e == nil && size < now && now <= end {
-		h.truncate(size)
+		if e := h.truncate(size); e != nil {
+			return fmt.Errorf("%w; and the file keeps its new size of %d bytes: %v", err, now, pathError(m.name, e))
+		}
 	}
 	return err
 }
@@ -209,10 +221,10 @@ func lengthen(h handle, size, n int64) error {
 }
 
 // extend takes up the bytes of the region up to n, more than it has or as many,
-// after ready has made sure that they are there. ready may wait, and returns how
-// long the file is, if it goes on beyond them. Afterwards the region is n bytes
-// long, or as before.
-func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64, err error)) error {
+// after ready has made sure that they are there, and touch that they can be
+// accessed. Both may wait. ready returns how long the file is, if it goes on beyond
+// them. Afterwards the region is n bytes long, or as before.
+func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64, err error), touch func() error) error {
 	m.mu.Lock()
 	err := m.check(op)
 	old, reach := m.len.Load(), m.reach
@@ -227,6 +239,16 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 		return err
 	}
 	size, err := ready()
+	if err == nil && !growsWithFile && h != noFile {
+		m.mu.Lock()
+		if err = m.check(op); err == nil {
+			err = m.commit(h, n)
+		}
+		m.mu.Unlock()
+	}
+	if err == nil {
+		err = touch()
+	}
 	if err == nil && h == noFile && m.request.pool > 0 && n > old {
 		err = m.fromPool(op, int(old), int(n-old))
 	}
@@ -237,9 +259,6 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	defer m.mu.Unlock()
 	if closed := m.check(op); closed != nil {
 		return closed
-	}
-	if err == nil && !growsWithFile && h != noFile {
-		err = m.commit(h, n)
 	}
 	if err == nil && h != noFile {
 		err = m.follow(size > m.offset+n, n)
@@ -335,18 +354,18 @@ func (m *mapping) refresh(h handle) error {
 		return pathError(m.name, m.follow(false, n))
 	}
 	fresh := n > m.len.Load()
-	return m.extend("refresh", h, n, func() (int64, error) {
+	return m.extend("refresh", h, n, func() (int64, error) { return size, nil }, func() error {
 		if !fresh {
-			return size, nil
+			return nil
 		}
 		f := m.touch(int(n-1), 1, aLoad)
 		switch cause := f.freshCause(aLoad); cause {
 		case nil, ErrTruncated: // by another process, just now: an access will say so
-			return size, nil
+			return nil
 		case ErrClosed:
-			return size, m.check("refresh")
+			return m.check("refresh")
 		default:
-			return size, failf(cause, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
+			return failf(cause, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
 		}
 	})
 }

@@ -21,8 +21,8 @@ import (
 //
 //	system                    what a space needs beside its address; an empty struct where that is nothing
 //	growsWithFile             a shared mapping may lie beyond the file's end, and comes to life there when the file grows
-//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out
-//	space.fill(from, to, h, q)  maps the file's pages into reserved space, where growsWithFile is false
+//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out. Where growsWithFile is false it need only reserve: fill or allow follow
+//	space.fill(from, to, h, q)  where growsWithFile is false: maps the file's pages into space where there are none yet. allow follows
 //	space.allow(from, to, r)  gives access; nothing if from is to
 //	space.forbid(from, to)    takes it; nothing if from is to
 //	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were
@@ -47,7 +47,7 @@ import (
 //	handle.status()           what the file is
 //	handle.size()             in bytes, asked anew
 //	handle.permits(r)         an error, as of mapping, if the file was not opened for that access
-//	handle.truncate(n)        sets the size
+//	handle.truncate(n)        sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot be made shorter
 //	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
 //	handle.sync()             makes data and size durable, through the disk's own cache
 //	handle.readAt(p, off)     an ordinary read

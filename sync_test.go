@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -109,7 +110,7 @@ func writeAndKill(t testing.TB, name string, acked uint64, rnd *rand.Rand) (uint
 	for more() { // sent before it died
 	}
 	err = cmd.Wait()
-	if cmd.ProcessState.Exited() {
+	if killed := runtime.GOOS == "windows" && cmd.ProcessState.ExitCode() == 1; cmd.ProcessState.Exited() && !killed {
 		return acked, fmt.Errorf("the writer ended by itself: %v\n%s", err, stderr.String())
 	}
 	return acked, nil
@@ -190,7 +191,12 @@ var childWriter = registerChild("a writer that is killed", func(t testing.TB, ar
 
 // What Sync does with the name of a file that Create made, when the name is not
 // where it was.
-func TestSyncOfAFileThatWasMoved(t *testing.T) { runChild(t, childMoved) }
+func TestSyncOfAFileThatWasMoved(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows renames no directory with an open file in it, and removes no file that is mapped")
+	}
+	runChild(t, childMoved)
+}
 
 // In a child, for the working directory.
 var childMoved = registerChild("moved files", func(t testing.TB, args []string) {

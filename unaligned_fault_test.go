@@ -14,6 +14,7 @@ import (
 // is at its first byte that is missing.
 
 func TestAFaultOfANumberAcrossPagesIsAtItsFirstMissingByte(t *testing.T) {
+	shortensMapped(t)
 	testAcrossPages[int8](t)
 	testAcrossPages[uint16](t)
 	testAcrossPages[int32](t)
@@ -140,6 +141,7 @@ func TestAFaultReportedBeforeTheRegionIsAtItsFirstByte(t *testing.T) {
 
 // TestAFaultInARegionThatBeginsInsideAPage tries it with real faults.
 func TestAFaultInARegionThatBeginsInsideAPage(t *testing.T) {
+	shortensMapped(t)
 	page := os.Getpagesize()
 	for _, within := range []int{1, page / 2, page - 1} {
 		name := tempFile(t, pattern(2*page))

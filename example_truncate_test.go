@@ -1,0 +1,37 @@
+//go:build !windows
+
+package mmap_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/seed-498deeca/mmap"
+)
+
+// Windows does not truncate a file while anyone has it mapped.
+
+func ExampleGuard() {
+	name := tempFile(make([]byte, 1<<20))
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadOnly))
+	defer r.Close()
+	v := must(mmap.ViewOf[uint64](r, 0, mmap.ToEnd))
+
+	os.Truncate(name, 0) // as another process might
+
+	var sum uint64
+	err := mmap.Guard(func() error {
+		for x := range v.Values() {
+			sum += x
+		}
+		return nil
+	})
+	var fault *mmap.FaultError
+	if errors.As(err, &fault) {
+		fmt.Println(errors.Is(err, mmap.ErrTruncated), "at offset", fault.Offset)
+	}
+	// Output: true at offset 0
+}

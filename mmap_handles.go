@@ -1,0 +1,44 @@
+//go:build (unix && !aix) || windows
+
+package mmap
+
+import (
+	"errors"
+	"os"
+)
+
+// What the systems that can map share of the seam.
+
+func control(f *os.File, fn func(h handle) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	called := false
+	controlErr := c.Control(func(fd uintptr) {
+		called = true
+		err = fn(handle(fd))
+	})
+	if !called && controlErr != nil { // f is closed; the error says so in other words
+		return os.ErrClosed
+	}
+	return err
+}
+
+// A limitError is a system's error with the limit that stood in the way.
+type limitError struct {
+	errno error
+	limit string
+}
+
+func (e *limitError) Error() string { return e.errno.Error() + ": " + e.limit }
+func (e *limitError) Unwrap() error { return e.errno }
+
+// withLimit adds the limit to the error of a system call.
+func withLimit(err error, limit string) error {
+	var call *os.SyscallError
+	if limit == "" || !errors.As(err, &call) {
+		return err
+	}
+	return os.NewSyscallError(call.Syscall, &limitError{call.Err, limit})
+}
