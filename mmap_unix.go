@@ -174,7 +174,7 @@ func (h handle) stat() (st unix.Stat_t, err error) {
 // statusOf is what fstat(2) tells.
 func statusOf(st *unix.Stat_t) status {
 	s := status{
-		id:       fileID{device: uint64(st.Dev), number: uint64(st.Ino)},
+		id:       fileID{device: uint64(st.Dev), number: [2]uint64{uint64(st.Ino)}},
 		size:     int64(st.Size),
 		page:     uintptr(os.Getpagesize()),
 		nameless: st.Nlink == 0,

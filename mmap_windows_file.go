@@ -190,13 +190,13 @@ func (h handle) identify() (id fileID, err error) {
 		file   [2]uint64
 	}
 	if h.info(windows.FileIdInfo, unsafe.Pointer(&long), unsafe.Sizeof(long)) == nil {
-		return fileID{long.volume, long.file[0], long.file[1]}, nil
+		return fileID{long.volume, long.file}, nil
 	}
 	var short windows.ByHandleFileInformation
 	err = call("GetFileInformationByHandle", func() error {
 		return windows.GetFileInformationByHandle(windows.Handle(h), &short)
 	})
-	return fileID{device: uint64(short.VolumeSerialNumber), number: uint64(short.FileIndexHigh)<<32 | uint64(short.FileIndexLow)}, err
+	return fileID{device: uint64(short.VolumeSerialNumber), number: [2]uint64{uint64(short.FileIndexHigh)<<32 | uint64(short.FileIndexLow)}}, err
 }
 
 func (h handle) size() (int64, error) {

@@ -126,7 +126,10 @@ type status struct {
 
 // A fileID stays the same as long as a file is open. Two files may have the same:
 // what is keyed by it must only ever be too careful.
-type fileID struct{ device, number uint64 }
+type fileID struct {
+	device uint64
+	number [2]uint64
+}
 
 // A created is what createFile returns.
 type created struct {
