@@ -155,7 +155,14 @@
 //
 // # Systems
 //
-// Linux, on every architecture that Go has there. Other unixes take the plain POSIX
-// ways, which are tested on Linux only. Elsewhere every function that maps returns
-// [errors.ErrUnsupported].
+// Linux, on every architecture that Go has there.
+//
+// Windows from 10 (1803) on, tested under Wine only. Windows does not shorten a file
+// while anyone has it mapped: [Region.Resize] to less is an error there, and a
+// growth that fails may leave the file longer. A region that has grown is several
+// views, which Close gives back one after another. Before Windows 10 (1803) a region
+// cannot grow.
+//
+// Other unixes but AIX take the plain POSIX ways, which are tested on Linux only.
+// Elsewhere every function that maps returns [errors.ErrUnsupported].
 package mmap
