@@ -17,7 +17,7 @@ func TestReservationsOverALargeHeapDoNotStall(t *testing.T) {
 	if is64 == 0 {
 		t.Skip("a 32-bit address space has no 64 GiB to reserve")
 	}
-	rounds, heap := "4000", "1000"
+	rounds, heap := "40000", "1000"
 	if testing.Short() || raceDetector {
 		rounds, heap = "2500", "100"
 	}
