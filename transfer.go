@@ -21,7 +21,13 @@ func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) 
 	distance := uintptr(dst) - uintptr(src)
 	bytes := uintptr(n) * uintptr(size)
 	if distance >= bytes && -distance >= bytes {
-		if tryCopy(dst, src, n*size, size, reversed) == nil {
+		var f *fault
+		if reversed {
+			f = tryCopy(dst, src, n*size, size, reversed)
+		} else {
+			f = tryMove(unsafe.Slice((*byte)(dst), bytes), unsafe.Slice((*byte)(src), bytes))
+		}
+		if f == nil {
 			return n, nil
 		}
 	}
@@ -31,11 +37,25 @@ func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) 
 	return transferDownwards(dst, src, n, size, reversed)
 }
 
+// tryMove is copy, and returns the fault that stopped it.
+func tryMove(dst, src []byte) (f *fault) {
+	old, done := debug.SetPanicOnFault(true), false
+	defer func() { // what scope does, without a call that every small copy would pay for
+		debug.SetPanicOnFault(old)
+		if !done {
+			f = faultOrPanic(recover())
+		}
+	}()
+	copy(dst, src)
+	done = true
+	return nil
+}
+
 // tryCopy copies n bytes, whole elements of size bytes, and returns the fault that
 // stopped it.
 func tryCopy(dst, src unsafe.Pointer, n, size int, reversed bool) (f *fault) {
 	old, done := debug.SetPanicOnFault(true), false
-	defer func() { // what scope does, without a call that every small copy would pay for
+	defer func() {
 		debug.SetPanicOnFault(old)
 		if !done {
 			f = faultOrPanic(recover())

@@ -279,8 +279,8 @@ func (v View[T]) copyFrom(src []T, reversed bool) (int, error) {
 	if n == 0 {
 		return 0, v.check("copy to")
 	}
-	if err := v.canStore("copy to"); err != nil {
-		return 0, err
+	if v.w == 0 {
+		return 0, v.canStore("copy to")
 	}
 	k, err := transfer(unsafe.Pointer(v.base), unsafe.Pointer(unsafe.SliceData(src)), n, int(unsafe.Sizeof(*v.base)), reversed)
 	runtime.KeepAlive(v.region)
