@@ -39,9 +39,8 @@ import (
 //
 //   - on other goroutines, such as those that fn starts, or that [iter.Pull] uses;
 //   - in C code;
-//   - in a copy of raw memory to where it overlaps itself upwards, as in
-//     copy(b[1:], b), on x86 processors without AVX. The methods of this package may
-//     copy so;
+//   - in copy(b[1:], b) and the like, where raw memory overlaps itself upwards, on
+//     x86 processors without AVX; [Region.WriteAt] and [View.CopyFrom] are safe there;
 //   - where the Go runtime copies under a lock of its own, such as a send of an
 //     element of raw memory to a channel;
 //   - where code recovers by itself, as package fmt does: it takes the fault for a
