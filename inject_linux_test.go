@@ -53,6 +53,7 @@ var refusals = map[string][]unix.Errno{
 	"ftruncate":       {unix.EFBIG, unix.EIO},
 	"fallocate":       {unix.ENOSPC, unix.EIO, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM},
 	"pread":           {unix.EIO},
+	"pwrite":          {unix.EIO},
 	"mmap":            {unix.ENOMEM, unix.EPERM},
 	"munmap":          {unix.ENOMEM},
 	"mprotect":        {unix.ENOMEM, unix.EACCES},

@@ -218,6 +218,16 @@ func (h handle) permits(r rights) error {
 	return err
 }
 
+// awaitSize makes two calls that change nothing and take the file's lock, under
+// which its size changes. Linux stores a new size first and then zeroes the rest of
+// the page in which the old one ended (pagecache_isize_extended in mm/truncate.c,
+// 6.12 and later): a store of another process in between would be lost. ext4 and
+// btrfs take the lock for a write of no bytes, xfs for such a read.
+func (h handle) awaitSize() {
+	call("pwrite", func() error { _, err := unix.Pwrite(int(h), nil, 0); return err })
+	h.readAt(nil, 0)
+}
+
 func (h handle) truncate(n int64) error {
 	return call("ftruncate", func() error { return unix.Ftruncate(int(h), n) })
 }

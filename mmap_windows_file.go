@@ -294,6 +294,10 @@ func (h handle) sync() error {
 	return err
 }
 
+// awaitSize does nothing: that Windows would zero what a file has grown by after it
+// tells the new size is not known.
+func (h handle) awaitSize() {}
+
 func (h handle) readAt(p []byte, off int64) (n int, err error) {
 	err = call("ReadFile", func() error {
 		var done uint32

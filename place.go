@@ -132,6 +132,9 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 		n := holdInode(st.id) // which the file gives back
 		m.file.inode, m.turn, m.shrinks = n, &n.turn, n.shrinks.Load()
 	}
+	if st.kind == regular && c.Mode == ReadWrite {
+		h.awaitSize()
+	}
 	m.mode.Store(int32(c.Mode))
 	m.storable.Store(c.Mode != ReadOnly)
 	m.window = st.kind == regular && size > c.Offset+length

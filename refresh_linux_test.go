@@ -241,6 +241,54 @@ func TestOpenOrCreateNeverShortensAFileThatAnotherGrowsMeanwhile(t *testing.T) {
 	}
 }
 
+var grower = registerChild("one who grows a file by eight bytes at a time", func(t testing.TB, args []string) {
+	for {
+		line, err := heard.ReadString('\n')
+		if err != nil {
+			return
+		}
+		r, err := Config{Reserve: 1 << 12}.OpenOrCreate(line[:len(line)-1], 8)
+		need(t, r, err)
+		for n := int64(16); n <= 1<<12; n += 8 {
+			if err := r.Resize(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Close()
+		say(t, "grown")
+	}
+})
+
+// Linux tells a file's new size before it has zeroed the rest of the page that the
+// old one ended in. What is stored there in between must not be lost.
+func TestAStoreRightAfterAnotherProcessGrewTheFileIsKept(t *testing.T) {
+	p := startPuppet(t, grower)
+	for round := range 20 {
+		name := tempFile(t, pattern(8))
+		r, err := Config{Mode: ReadWrite, Reserve: 1 << 12}.Open(name)
+		need(t, r, err)
+		p.tell(name)
+		for next := 1; next < 1<<9; {
+			if err := r.Refresh(); err != nil {
+				t.Fatal(err)
+			}
+			for ; next < r.Len()/8; next++ {
+				if err := Put(r, 8*next, uint64(next)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		p.want("grown")
+		for i := 1; i < 1<<9; i++ {
+			if got, err := Get[uint64](r, 8*i); err != nil || got != uint64(i) {
+				t.Fatalf("round %d: the number at %d is %d, %v: want %d", round, 8*i, got, err, i)
+			}
+		}
+		r.Close()
+	}
+	p.end()
+}
+
 const creators = 4
 
 var creator = registerChild("one of those who create", func(t testing.TB, args []string) {

@@ -354,7 +354,12 @@ func (m *mapping) refresh(h handle) error {
 		return pathError(m.name, m.follow(false, n))
 	}
 	fresh := n > m.len.Load()
-	return m.extend("refresh", h, n, func() (int64, error) { return size, nil }, func() error {
+	return m.extend("refresh", h, n, func() (int64, error) {
+		if fresh && Mode(m.mode.Load()) == ReadWrite {
+			h.awaitSize()
+		}
+		return size, nil
+	}, func() error {
 		if !fresh {
 			return nil
 		}

@@ -46,6 +46,7 @@ import (
 //	control(f, fn)            calls fn with the handle of an *os.File, which stays open meanwhile; os.ErrClosed if f is closed
 //	handle.status()           what the file is
 //	handle.size()             in bytes, asked anew
+//	handle.awaitSize()        waits until a change of the size by another process has ended, which size may tell earlier. Before, the system could zero what is stored behind the old size
 //	handle.permits(r)         an error, as of mapping, if the file was not opened for that access
 //	handle.truncate(n)        sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot be made shorter
 //	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
