@@ -17,10 +17,10 @@ import (
 // # Fields
 //
 //   - Fixed before the mapping is published (inserted into the registry), and never
-//     changed: base, slack, cap, offset, name, kind, request, sparse, locked,
+//     changed: base, slack, offset, name, kind, request, sparse, locked,
 //     undumped, lingers, turn, shrinks.
 //   - Stored under mu: space, reach, high, keep, window, gone,
-//     dir. The atomics len, mode,
+//     dir. The atomics len, cap, mode,
 //     closed and taken are stored under mu too, and loaded anywhere.
 //   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
 //     only counts up; synced, which follows it.
@@ -52,8 +52,7 @@ import (
 type mapping struct {
 	base     unsafe.Pointer // the region's first byte; nil if nothing is mapped
 	slack    uintptr        // from the first page to base, in bytes
-	cap      int
-	offset   int64 // of base, in the file
+	offset   int64          // of base, in the file
 	name     string
 	kind     kind
 	sparse   bool // see Config
@@ -65,6 +64,7 @@ type mapping struct {
 	shrinks  uint32 // of the inode, when it was mapped
 
 	len        atomic.Int64 // accessible bytes; 0 once closed
+	cap        atomic.Int64 // reserved bytes; only curtail changes it
 	mode       atomic.Int32
 	closed     atomic.Bool
 	taken      atomicTakings // what this process took away
@@ -262,6 +262,9 @@ func (m *mapping) commit(h handle, n int64) error {
 	if end <= m.reach {
 		return nil
 	}
+	if end > m.space.size { // see curtail
+		return failf(ErrRange, "grow %s to %d bytes: only %d are still reserved", m.describe(), n, m.cap.Load())
+	}
 	if !growsWithFile && h != noFile {
 		if err := m.space.fill(m.reach, end, h, &m.request); err != nil {
 			return err
@@ -282,6 +285,7 @@ func (m *mapping) fence(end uintptr) error {
 	var err error
 	if m.kind == memory {
 		err = m.space.discard(end, &m.request)
+		m.curtail()
 	} else {
 		err = m.space.forbid(end, m.reach)
 	}
@@ -290,4 +294,11 @@ func (m *mapping) fence(end uintptr) error {
 	}
 	m.reach = end
 	return nil
+}
+
+// curtail ends the reservation where the space ends, which is before its time if
+// the system has given pages of it to others: see space.go. The caller holds mu.
+func (m *mapping) curtail() {
+	registry.shrink(m, m.space.size)
+	m.cap.Store(min(m.cap.Load(), int64(m.space.size)-int64(min(m.slack, m.space.size))))
 }

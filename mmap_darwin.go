@@ -9,7 +9,8 @@ import (
 // What darwin and ios have otherwise than mmap_posix.go.
 
 const (
-	mapExactly   = 0 // the address is a hint
+	mapExactly   = 0
+	takenIsVague = false
 	mapNoReserve = unix.MAP_NORESERVE
 
 	msyncAndWait = unix.MS_SYNC
@@ -21,7 +22,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = false
 )
 
 // sync is fcntl(2) with F_FULLFSYNC: fsync(2) leaves the data in the disk's own

@@ -6,7 +6,8 @@ import "golang.org/x/sys/unix"
 // the old pages away first, and another thread may then be given the range.
 
 const (
-	mapExactly   = 0 // the address is a hint
+	mapExactly   = unix.MAP_TRYFIXED
+	takenIsVague = true // ENOMEM
 	mapNoReserve = unix.MAP_NORESERVE
 
 	msyncAndWait = unix.MS_SYNC
@@ -18,7 +19,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = false
+	replacesInOneStep     = false
+	failedFixedLeavesHole = true
 )
 
 func (h handle) sync() error { return h.fsync() }

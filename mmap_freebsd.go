@@ -5,8 +5,9 @@ import "golang.org/x/sys/unix"
 // What FreeBSD has otherwise than mmap_posix.go.
 
 const (
-	mapExactly   = 0 // the address is a hint
-	mapNoReserve = 0 // what has no access is charged to nobody
+	mapExactly   = unix.MAP_FIXED | unix.MAP_EXCL
+	takenIsVague = true // EINVAL or ENOMEM
+	mapNoReserve = 0    // what has no access is charged to nobody
 
 	msyncAndWait = unix.MS_SYNC
 	msyncToStart = unix.MS_ASYNC
@@ -17,7 +18,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = true
 )
 
 func (h handle) sync() error { return h.fsync() }

@@ -23,7 +23,13 @@ const syncsWithoutFile = true
 
 const hasPools = true // of huge pages
 
-const replacesInOneStep = true // mmap(2) with MAP_FIXED
+// What mmap(2) with MAP_FIXED does.
+const (
+	replacesInOneStep     = true
+	failedFixedLeavesHole = false
+)
+
+const takenIsVague = false // EEXIST it is
 
 // refusesFlags finds flags that contradict the rest: they would take addresses by
 // force, share what is to be private, or do nothing.

@@ -6,7 +6,8 @@ import "golang.org/x/sys/unix"
 // the system heeds more often; see mmap(2).
 
 const (
-	mapExactly   = unix.MAP_TRYFIXED
+	mapExactly   = unix.MAP_TRYFIXED // a stronger hint
+	takenIsVague = false
 	mapNoReserve = unix.MAP_NORESERVE
 
 	msyncAndWait = unix.MS_SYNC
@@ -18,7 +19,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = true
 )
 
 func (h handle) sync() error { return h.fsync() }

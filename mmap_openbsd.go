@@ -8,7 +8,8 @@ import "golang.org/x/sys/unix"
 // does not count for RLIMIT_DATA.
 
 const (
-	mapExactly   = 0 // the address is a hint
+	mapExactly   = unix.MAP_FIXED | mapNoReplace
+	takenIsVague = true // ENOMEM
 	mapNoReserve = unix.MAP_NORESERVE
 
 	msyncAndWait = unix.MS_SYNC | unix.MS_INVALIDATE
@@ -20,7 +21,11 @@ const (
 	spaceLimit = unlimited
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = true
 )
+
+// mapNoReplace is __MAP_NOREPLACE of <sys/mman.h>.
+const mapNoReplace = 0x0800
 
 func (h handle) sync() error { return h.fsync() }

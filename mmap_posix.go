@@ -14,13 +14,15 @@ import (
 //
 // What one of these systems has otherwise stands in mmap_GOOS.go:
 //
-//	mapExactly          flags that keep mmap(2) from choosing another address; 0 if there are none
+//	mapExactly          flags that keep mmap(2) from choosing another address; 0 if there are none, and the address is a hint
+//	takenIsVague        when the address is taken, its error is one that could mean something else
 //	mapNoReserve        flags that keep it from setting swap aside
 //	msyncAndWait        flags of msync(2) for writing back, with the errors
 //	msyncToStart        flags of msync(2) that start to; 0 if it would wait
 //	adviseNoDump, adviseDump    advice of madvise(2) on core dumps; the same if there is none
 //	spaceLimit, lockLimit       resources of getrlimit(2), or unlimited
 //	replacesInOneStep   mmap(2) with MAP_FIXED never leaves its range free meanwhile
+//	failedFixedLeavesHole       when that fails, the range may be free
 //	handle.sync()       see space.go
 
 // msync(2) brings pages to the file system. What the file system and the disk still
@@ -38,8 +40,8 @@ const sharing = unix.MAP_SHARED | unix.MAP_PRIVATE
 func refusesFlags(h handle, q *request) string {
 	shared, private := q.flags&sharing == unix.MAP_SHARED, q.flags&sharing == unix.MAP_PRIVATE
 	switch {
-	case q.flags&unix.MAP_FIXED != 0:
-		return "has MAP_FIXED: use Addr"
+	case q.flags&(unix.MAP_FIXED|mapExactly) != 0:
+		return "has MAP_FIXED, or what is like it: use Addr"
 	case h == noFile:
 		return ""
 	case q.flags&unix.MAP_ANON != 0:

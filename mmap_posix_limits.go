@@ -53,7 +53,7 @@ func (q *request) refused(err error) error {
 	switch {
 	case q.pool > 0:
 		return withLimit(err, poolState(q.pool))
-	case q.exact && !wantsSpace(err):
+	case errors.Is(err, unix.EEXIST):
 		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	}
 	return limited(err, q.size)

@@ -7,7 +7,8 @@ import "golang.org/x/sys/unix"
 // Linux as a plain POSIX system, for tests of mmap_posix.go.
 
 const (
-	mapExactly   = 0 // the address is a hint
+	mapExactly   = 0
+	takenIsVague = true // so that the tests take this way
 	mapNoReserve = unix.MAP_NORESERVE
 
 	msyncAndWait = unix.MS_SYNC
@@ -19,7 +20,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = true // by the tests' help
 )
 
 func (h handle) sync() error { return h.fsync() }

@@ -5,7 +5,8 @@ import "golang.org/x/sys/unix"
 // What Solaris and illumos have otherwise than mmap_posix.go.
 
 const (
-	mapExactly   = 0                  // the address is a hint
+	mapExactly   = 0
+	takenIsVague = false
 	mapNoReserve = unix.MAP_NORESERVE // else swap is set aside
 
 	msyncAndWait = unix.MS_SYNC
@@ -17,7 +18,8 @@ const (
 	spaceLimit = unix.RLIMIT_AS
 	lockLimit  = unlimited // but by privilege and project
 
-	replacesInOneStep = true
+	replacesInOneStep     = true
+	failedFixedLeavesHole = true
 )
 
 func (h handle) sync() error { return h.fsync() }

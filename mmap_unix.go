@@ -270,19 +270,35 @@ func mapSpace(h handle, q *request) (space, error) {
 	if q.hidden {
 		prot = unix.PROT_NONE
 	}
+	how := mapAt
 	if q.exact {
-		flags |= mapExactly
+		how = mapThere
 	}
-	p, err := mapAt(h, q.off, q.addr, q.size, prot, flags)
-	if err == nil && q.exact && uintptr(p) != q.addr {
-		// To this system the address is only a hint.
-		munmap(p, q.size)
-		err = os.NewSyscallError("mmap", unix.EEXIST)
-	}
+	p, err := how(h, q.off, q.addr, q.size, prot, flags)
 	if err != nil {
 		return space{}, q.refused(err)
 	}
 	return space{addr: p, size: q.size}, nil
+}
+
+// mapThere is mapAt, at this address or not at all: EEXIST.
+func mapThere(h handle, off int64, addr, size uintptr, prot, flags int) (unsafe.Pointer, error) {
+	p, err := mapAt(h, off, addr, size, prot, flags|mapExactly)
+	switch {
+	case err == nil && uintptr(p) == addr:
+		return p, nil
+	case err == nil: // to this system the address is only a hint
+		munmap(p, size)
+	case takenIsVague && !errors.Is(err, unix.EEXIST):
+		p, elsewhere := mapAt(h, off, 0, size, prot, flags)
+		if elsewhere != nil { // it was not the address
+			return nil, err
+		}
+		munmap(p, size)
+	default:
+		return nil, err
+	}
+	return nil, os.NewSyscallError("mmap", unix.EEXIST)
 }
 
 func mapAt(h handle, off int64, addr, size uintptr, prot, flags int) (p unsafe.Pointer, err error) {
@@ -315,21 +331,47 @@ func (s *space) allow(from, to uintptr, r rights) error {
 
 func (s *space) forbid(from, to uintptr) error { return s.mprotect(from, to, unix.PROT_NONE) }
 
-// fixed maps memory over pages that are ours, so MAP_FIXED takes them from nobody.
-func (s *space) fixed(from, to uintptr, flags int) error {
-	_, err := mapAt(noFile, 0, uintptr(s.addr)+from, to-from, unix.PROT_NONE, flags|unix.MAP_FIXED)
+// renew maps memory over the pages up to the end. They are ours, so MAP_FIXED takes
+// them from nobody.
+func (s *space) renew(from uintptr, flags int) error {
+	_, err := mapAt(noFile, 0, uintptr(s.addr)+from, s.size-from, unix.PROT_NONE, flags|unix.MAP_FIXED)
+	if err != nil && failedFixedLeavesHole {
+		return s.mend(from, flags, err)
+	}
 	return err
 }
 
+// mend is for systems whose mmap(2) takes the old pages away before it finds that it
+// has no new ones. It maps those into the hole. Where somebody else was faster, the
+// pages are theirs: the space ends before them. But limits are looked at first, so
+// when one of them stood in the way, nothing has changed.
+func (s *space) mend(from uintptr, flags int, err error) error {
+	_, again := mapThere(noFile, 0, uintptr(s.addr)+from, s.size-from, unix.PROT_NONE, flags)
+	switch {
+	case again == nil:
+		return nil
+	case !errors.Is(again, unix.EEXIST) || usedUp():
+		return err
+	}
+	s.size = from
+	return nil
+}
+
 func (s *space) discard(from uintptr, q *request) error {
-	return limited(s.fixed(from, s.size, q.mapFlags(true)), s.size-from)
+	return limited(s.renew(from, q.mapFlags(true)), s.size-from)
 }
 
 func (s *space) bury(keep uintptr) error {
 	if keep < s.size && munmap(unsafe.Add(s.addr, keep), s.size-keep) == nil {
 		s.size = keep
 	}
-	if s.size == 0 || replacesInOneStep && s.fixed(0, s.size, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
+	if s.size == 0 {
+		return nil
+	}
+	if failedFixedLeavesHole { // what may be forgotten is inaccessible before
+		s.forbid(0, s.size)
+	}
+	if replacesInOneStep && s.renew(0, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve) == nil {
 		return nil
 	}
 	return s.deny() // no mapping more is to be had, or others could come between

@@ -120,7 +120,8 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	q := c.request()
 	q.private = st.kind == memory || privateBy(c.Flags, q.private)
 	q.page = max(st.page, q.pool)
-	m.kind, m.offset, m.cap = st.kind, c.Offset, int(reserve)
+	m.kind, m.offset = st.kind, c.Offset
+	m.cap.Store(reserve)
 	m.sparse, m.locked = c.Sparse, c.Lock
 	m.slack = uintptr(c.Offset % int64(q.page))
 	m.request = *q

@@ -35,7 +35,7 @@ func (m *mapping) bury() error {
 	if m.space.size == 0 {
 		return nil
 	}
-	m.keep = max(m.high, m.page())
+	m.keep = min(max(m.high, m.page()), m.space.size)
 	if m.exposedAll.Load() {
 		m.keep = m.space.size
 	}
@@ -67,6 +67,7 @@ func (m *mapping) entomb() error {
 	registry.shrink(m, m.keep) // what is released may be another's in a moment
 	end := uintptr(m.space.addr) + m.space.size
 	err := m.space.bury(m.keep)
+	m.curtail()
 	vacant.add(uintptr(m.space.addr)+m.space.size, end)
 	return err
 }
@@ -92,7 +93,7 @@ func (m *mapping) writeBackAll() {
 // is left.
 func (m *mapping) unreachable() {
 	closed := m.closed.Load()
-	if closed && m.space.size > 0 {
+	if closed && m.keep > 0 {
 		tombstones.remove(m.keep)
 	}
 	switch {

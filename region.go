@@ -64,7 +64,7 @@ func (r *Region) Cap() int {
 	if r == nil || r.o == nil || r.o.closed.Load() {
 		return 0
 	}
-	return r.o.cap
+	return int(r.o.cap.Load())
 }
 
 // Offset returns the offset in the file of the region's first byte.
@@ -122,7 +122,7 @@ func (r *Region) String() string {
 	case m.closed.Load():
 		return fmt.Sprintf("mmap.Region(%s, closed)", m.describe())
 	}
-	return fmt.Sprintf("mmap.Region(%d of %d bytes of %s, %v)", m.len.Load(), m.cap, m.describe(), r.Mode())
+	return fmt.Sprintf("mmap.Region(%d of %d bytes of %s, %v)", m.len.Load(), m.cap.Load(), m.describe(), r.Mode())
 }
 
 // Bytes returns the mapped bytes themselves, Len of them with no spare capacity:
@@ -169,7 +169,7 @@ func (r *Region) Reserved() []byte {
 	if m.closed.Load() {
 		return nil
 	}
-	return m.slice(m.cap)
+	return m.slice(int(m.cap.Load()))
 }
 
 // slice is raw memory of n bytes from base on.

@@ -42,6 +42,11 @@ func (t *addressTree) insert(m *mapping) {
 func (t *addressTree) remove(m *mapping) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.cutOut(m)
+}
+
+// cutOut removes m. The caller holds mu.
+func (t *addressTree) cutOut(m *mapping) {
 	at := &t.root
 	for *at != m {
 		if m.node.addr < (*at).node.addr {
@@ -56,12 +61,18 @@ func (t *addressTree) remove(m *mapping) {
 	m.node = node{}
 }
 
-// shrink leaves only the first size bytes of m's space in the tree.
+// shrink leaves only the first size bytes of m's space in the tree, if it has more.
 func (t *addressTree) shrink(m *mapping, size uintptr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bytes -= m.node.size - size
-	m.node.size = size
+	switch {
+	case size >= m.node.size:
+	case size == 0:
+		t.cutOut(m)
+	default:
+		t.bytes -= m.node.size - size
+		m.node.size = size
+	}
 }
 
 // find returns the mapping that holds the address, nil if none does.

@@ -41,8 +41,8 @@ func (r *Region) Resize(n int64) error {
 	switch {
 	case m.closed.Load():
 		return m.check("resize")
-	case n < 0 || n > int64(m.cap):
-		return failf(ErrRange, "resize %s to %d bytes: %d are reserved (see Config.Reserve)", m.describe(), n, m.cap)
+	case n < 0 || n > m.cap.Load():
+		return failf(ErrRange, "resize %s to %d bytes: %d are reserved (see Config.Reserve)", m.describe(), n, m.cap.Load())
 	case Mode(m.mode.Load()) != ReadWrite:
 		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v", m.describe(), n, Mode(m.mode.Load()))
 	case m.kind != regular && m.kind != memory:
@@ -342,7 +342,7 @@ func (m *mapping) refresh(h handle) error {
 	if err != nil {
 		return pathError(m.name, err)
 	}
-	n := min(max(size-m.offset, 0), int64(m.cap))
+	n := min(max(size-m.offset, 0), m.cap.Load())
 	if n < m.len.Load() {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -25,8 +25,8 @@ import (
 //	space.fill(from, to, h, q)  where growsWithFile is false: maps the file's pages into space where there are none yet. allow follows
 //	space.allow(from, to, r)  gives access; nothing if from is to
 //	space.forbid(from, to)    takes it; nothing if from is to
-//	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were
-//	space.bury(keep)          in one step makes the first keep bytes inaccessible for good, gives their memory back, and releases the rest. Sets size to what is still ours: more than keep if the rest could not be released. An error means that access could not be taken
+//	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were. Sets size to from if the system has given the pages to others: they are never touched again
+//	space.bury(keep)          in one step makes the first keep bytes inaccessible for good, gives their memory back, and releases the rest. Sets size to what is still ours: more than keep if the rest could not be released, 0 if the system has given all to others. An error means that access could not be taken
 //	space.deny()              makes all pages inaccessible for good and gives their memory back, without a mapping more
 //	space.unmap()             releases all of it
 //	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write
