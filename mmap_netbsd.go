@@ -1,6 +1,10 @@
 package mmap
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // What NetBSD has otherwise than mmap_posix.go. MAP_TRYFIXED is a hint too, which
 // the system heeds more often; see mmap(2).
@@ -23,4 +27,19 @@ const (
 	failedFixedLeavesHole = true
 )
 
-func (h handle) sync() error { return h.fsync() }
+// sync is fsync_range(2) with FDISKSYNC: fsync(2) leaves the data in the disk's own
+// cache. It wants a file that is open for writing, and says EBADF of others.
+func (h handle) sync() error {
+	const wholeFile, diskToo = 0x20, 0x40 // FFILESYNC, FDISKSYNC of <unistd.h>
+	err := call("fsync_range", func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_FSYNC_RANGE, uintptr(h), wholeFile|diskToo, 0, 0, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	if errors.Is(err, unix.EBADF) {
+		return h.fsync()
+	}
+	return err
+}
