@@ -40,3 +40,45 @@ func (h handle) sync() error {
 	}
 	return err
 }
+
+// allocate is fcntl(2) with F_PREALLOCATE: in one piece if that can be had. It takes
+// the blocks behind the last, without making the file longer. Holes stay.
+func (h handle) allocate(off, n int64) error {
+	from, end, err := h.lacks(off, n)
+	if err != nil || from == end {
+		return err
+	}
+	if from == off { // there may be a hole before it, which would be allocated too
+		if size, err := h.size(); err != nil || size < off {
+			return errors.ErrUnsupported
+		}
+	}
+	for _, flags := range []uint32{unix.F_ALLOCATECONTIG | unix.F_ALLOCATEALL, unix.F_ALLOCATEALL} {
+		err = call("fcntl", func() error {
+			return unix.FcntlFstore(uintptr(h), unix.F_PREALLOCATE, preallocation(flags, from, end))
+		})
+		if err == nil {
+			break
+		}
+	}
+	for _, cannot := range []error{unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOTTY, unix.EINVAL} {
+		if errors.Is(err, cannot) {
+			return errors.ErrUnsupported
+		}
+	}
+	if err != nil {
+		return err
+	}
+	size, err := h.size()
+	if err != nil {
+		return err
+	}
+	return lengthen(h, size, end)
+}
+
+// preallocation asks for the bytes from size, the end of the file, to end. They are
+// counted from the end of what is allocated, which is at least there: so a little
+// more may be taken, which goes back when the file is closed.
+func preallocation(flags uint32, size, end int64) *unix.Fstore_t {
+	return &unix.Fstore_t{Flags: flags, Posmode: unix.F_PEOFPOSMODE, Length: end - size}
+}

@@ -1,6 +1,11 @@
 package mmap
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
 
 // What FreeBSD has otherwise than mmap_posix.go.
 
@@ -23,3 +28,43 @@ const (
 )
 
 func (h handle) sync() error { return h.fsync() }
+
+// allocate is posix_fallocate(2), whose result is the error. On file systems without
+// a way of their own it writes the bytes that are there anew: see lacks. ZFS has
+// nothing to promise, and says EINVAL.
+func (h handle) allocate(off, n int64) error {
+	from, end, err := h.lacks(off, n)
+	if err != nil || from == end {
+		return err
+	}
+	err = call("posix_fallocate", func() error {
+		a := fallocateWords(h, from, end-from, runtime.GOARCH)
+		result, _, errno := unix.Syscall6(unix.SYS_POSIX_FALLOCATE, a[0], a[1], a[2], a[3], a[4], a[5])
+		if errno == 0 {
+			errno = unix.Errno(result)
+		}
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	for _, cannot := range []error{unix.EINVAL, unix.EOPNOTSUPP, unix.ENODEV, unix.EINTR} {
+		if errors.Is(err, cannot) {
+			return errors.ErrUnsupported
+		}
+	}
+	return err
+}
+
+// fallocateWords are the arguments of posix_fallocate(2). On 32-bit machines each
+// 64-bit number takes two, the lower first; on arm it begins with an even one.
+func fallocateWords(h handle, off, n int64, arch string) [6]uintptr {
+	fd := uintptr(h)
+	switch arch {
+	case "386":
+		return [6]uintptr{fd, uintptr(off), uintptr(off >> 32), uintptr(n), uintptr(n >> 32)}
+	case "arm":
+		return [6]uintptr{fd, 0, uintptr(off), uintptr(off >> 32), uintptr(n), uintptr(n >> 32)}
+	}
+	return [6]uintptr{fd, uintptr(off), uintptr(n)}
+}

@@ -43,3 +43,7 @@ func (h handle) sync() error {
 	}
 	return err
 }
+
+// allocate leaves it to touching the pages: a store to a hole takes its space at
+// once. Few file systems have posix_fallocate(2).
+func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }

@@ -23,7 +23,7 @@ import (
 //	spaceLimit, lockLimit       resources of getrlimit(2), or unlimited
 //	replacesInOneStep   mmap(2) with MAP_FIXED never leaves its range free meanwhile
 //	failedFixedLeavesHole       when that fails, the range may be free
-//	handle.sync()       see space.go
+//	handle.sync(), handle.allocate(off, n)      see space.go
 
 // msync(2) brings pages to the file system. What the file system and the disk still
 // hold is the affair of fsync(2), which needs the file.
@@ -85,8 +85,35 @@ func (h handle) status() (status, error) {
 	return statusOf(&st), err
 }
 
-// allocate has no system call: posix_fallocate(3) is the C library's here.
-func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
+// lacks returns the part of n bytes at off that the file does not have yet. Bytes
+// that it has are left alone: the ways to allocate that POSIX systems have would
+// write them anew, and take back what somebody stores meanwhile.
+func (h handle) lacks(off, n int64) (from, end int64, err error) {
+	size, err := h.size()
+	end = off + n
+	return min(max(off, size), end), end, err
+}
+
+// writeZeros allocates by writing.
+func (h handle) writeZeros(off, n int64) error {
+	from, end, err := h.lacks(off, n)
+	if err != nil || from == end {
+		return err
+	}
+	zeros := make([]byte, min(64<<10, end-from))
+	for from < end {
+		var written int
+		err := call("pwrite", func() (err error) {
+			written, err = unix.Pwrite(int(h), zeros[:min(int64(len(zeros)), end-from)], from)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		from += int64(written)
+	}
+	return nil
+}
 
 // fsync is fsync(2).
 func (h handle) fsync() error {

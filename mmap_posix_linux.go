@@ -25,3 +25,5 @@ const (
 )
 
 func (h handle) sync() error { return h.fsync() }
+
+func (h handle) allocate(off, n int64) error { return h.writeZeros(off, n) }

@@ -1,6 +1,10 @@
 package mmap
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // What Solaris and illumos have otherwise than mmap_posix.go.
 
@@ -23,3 +27,8 @@ const (
 )
 
 func (h handle) sync() error { return h.fsync() }
+
+// allocate leaves it to touching the pages: a store to a hole takes its space at
+// once. fcntl(2) with F_ALLOCSP also sets the size,
+// whatever others made of it meanwhile.
+func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
