@@ -20,6 +20,7 @@ const (
 	adviseDump   = unix.MADV_NORMAL
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = true
@@ -82,3 +83,5 @@ func (h handle) allocate(off, n int64) error {
 func preallocation(flags uint32, size, end int64) *unix.Fstore_t {
 	return &unix.Fstore_t{Flags: flags, Posmode: unix.F_PEOFPOSMODE, Length: end - size}
 }
+
+func maxMappings() (name string, n int) { return "", manyMappings }

@@ -1,6 +1,10 @@
 package mmap
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
 
 // What DragonFly has otherwise than mmap_posix.go. Its mmap(2) with MAP_FIXED takes
 // the old pages away first, and another thread may then be given the range.
@@ -17,6 +21,7 @@ const (
 	adviseDump   = unix.MADV_CORE
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unlimited
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = false
@@ -28,3 +33,12 @@ func (h handle) sync() error { return h.fsync() }
 // allocate writes zeros: there is no system call, and a store to a hole takes its
 // space only when it is written back.
 func (h handle) allocate(off, n int64) error { return h.writeZeros(off, n) }
+
+// maxMappings is the sysctl(3) vm.max_proc_mmap, where 0 means no limit.
+func maxMappings() (name string, n int) {
+	const most = "vm.max_proc_mmap"
+	if n, err := unix.SysctlUint32(most); err == nil && n > 0 {
+		return most, int(min(n, math.MaxInt32))
+	}
+	return "", manyMappings
+}

@@ -21,6 +21,7 @@ const (
 	adviseDump   = unix.MADV_CORE
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unlimited
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = true
@@ -68,3 +69,5 @@ func fallocateWords(h handle, off, n int64, arch string) [6]uintptr {
 	}
 	return [6]uintptr{fd, uintptr(off), uintptr(n)}
 }
+
+func maxMappings() (name string, n int) { return "", manyMappings }

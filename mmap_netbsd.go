@@ -21,6 +21,7 @@ const (
 	adviseDump   = unix.MADV_NORMAL
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unlimited
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = true
@@ -47,3 +48,5 @@ func (h handle) sync() error {
 // allocate leaves it to touching the pages: a store to a hole takes its space at
 // once. Few file systems have posix_fallocate(2).
 func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
+
+func maxMappings() (name string, n int) { return "", manyMappings }

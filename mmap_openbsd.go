@@ -19,6 +19,7 @@ const (
 	adviseDump   = unix.MADV_NORMAL
 
 	spaceLimit = unlimited
+	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = true
@@ -33,3 +34,5 @@ func (h handle) sync() error { return h.fsync() }
 // allocate writes zeros: there is no system call, and a store to a hole takes its
 // space only when it is written back.
 func (h handle) allocate(off, n int64) error { return h.writeZeros(off, n) }
+
+func maxMappings() (name string, n int) { return "", manyMappings }

@@ -20,7 +20,8 @@ import (
 //	msyncAndWait        flags of msync(2) for writing back, with the errors
 //	msyncToStart        flags of msync(2) that start to; 0 if it would wait
 //	adviseNoDump, adviseDump    advice of madvise(2) on core dumps; the same if there is none
-//	spaceLimit, lockLimit       resources of getrlimit(2), or unlimited
+//	spaceLimit, dataLimit, lockLimit    resources of getrlimit(2) that bound mappings, or unlimited
+//	maxMappings()       the name of the limit on their number, "" if there is none, and the number
 //	replacesInOneStep   mmap(2) with MAP_FIXED never leaves its range free meanwhile
 //	failedFixedLeavesHole       when that fails, the range may be free
 //	handle.sync(), handle.allocate(off, n)      see space.go

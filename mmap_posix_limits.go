@@ -16,12 +16,13 @@ import (
 // Which limit stood in the way, as far as getrlimit(2) tells. How much of it is in
 // use POSIX does not tell.
 
-// manyMappings is how many mappings a process is taken to have room for. These
-// systems have no fixed limit, but each mapping costs the kernel memory.
+// manyMappings is how many mappings a process is taken to have room for, where a
+// system has no fixed limit. Each mapping costs the kernel memory.
 const manyMappings = 65530
 
 func limits() allowance {
-	a := allowance{bytes: maxSpace, mappings: manyMappings}
+	_, most := maxMappings()
+	a := allowance{bytes: maxSpace, mappings: most}
 	if n := resource(spaceLimit); n < maxSpace {
 		a.bytes = uintptr(n)
 	}
@@ -59,20 +60,25 @@ func (q *request) refused(err error) error {
 	return limited(err, q.size)
 }
 
-// limited adds the limits to an error for want of address space or memory. EAGAIN
-// is want of memory too: of swap, or of what may be locked.
+// limited adds the limits to an error for want of address space or memory.
 func limited(err error, size uintptr) error {
-	if !wantsSpace(err) && !errors.Is(err, unix.EAGAIN) {
+	limit := fmt.Sprintf("%d bytes are asked for", size)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return withLimit(err, limit+": there is not as much swap to be set aside, or memory to be locked")
+	case !wantsSpace(err):
 		return err
 	}
-	limit := fmt.Sprintf("%d bytes are asked for", size)
 	for _, l := range []struct {
 		which int
 		name  string
-	}{{spaceLimit, "RLIMIT_AS"}, {unix.RLIMIT_DATA, "RLIMIT_DATA"}} {
+	}{{spaceLimit, "RLIMIT_AS"}, {dataLimit, "RLIMIT_DATA"}} {
 		if n := resource(l.which); n < maxSpace {
 			limit += fmt.Sprintf(", %s is %d bytes", l.name, n)
 		}
+	}
+	if name, n := maxMappings(); name != "" {
+		limit += fmt.Sprintf(", %s is %d mappings", name, n)
 	}
 	return withLimit(err, limit)
 }

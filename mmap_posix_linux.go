@@ -18,6 +18,7 @@ const (
 	adviseDump   = unix.MADV_NORMAL
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
 	replacesInOneStep     = true
@@ -27,3 +28,5 @@ const (
 func (h handle) sync() error { return h.fsync() }
 
 func (h handle) allocate(off, n int64) error { return h.writeZeros(off, n) }
+
+func maxMappings() (name string, n int) { return "", manyMappings }

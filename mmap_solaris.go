@@ -20,6 +20,7 @@ const (
 	adviseDump   = unix.MADV_NORMAL
 
 	spaceLimit = unix.RLIMIT_AS
+	dataLimit  = unlimited
 	lockLimit  = unlimited // but by privilege and project
 
 	replacesInOneStep     = true
@@ -32,3 +33,5 @@ func (h handle) sync() error { return h.fsync() }
 // once. fcntl(2) with F_ALLOCSP also sets the size,
 // whatever others made of it meanwhile.
 func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
+
+func maxMappings() (name string, n int) { return "", manyMappings }
