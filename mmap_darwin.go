@@ -23,6 +23,8 @@ const (
 	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
+	aDevice = "a device (macOS maps none)"
+
 	replacesInOneStep     = true
 	failedFixedLeavesHole = false
 )

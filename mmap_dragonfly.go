@@ -24,6 +24,8 @@ const (
 	dataLimit  = unlimited
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
+	aDevice = "a device"
+
 	replacesInOneStep     = false
 	failedFixedLeavesHole = true
 )

@@ -31,6 +31,8 @@ const (
 
 const takenIsVague = false // EEXIST it is
 
+const aDevice = "a device"
+
 // refusesFlags finds flags that contradict the rest: they would take addresses by
 // force, share what is to be private, or do nothing.
 func refusesFlags(h handle, q *request) string {
@@ -196,3 +198,6 @@ func (s *space) giveUp() error {
 func (s *space) madvise(from, to uintptr, advice int) error {
 	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })
 }
+
+// unmappableDevice reports whether the error of mmap(2) says so of a device.
+func unmappableDevice(err error) bool { return errors.Is(err, unix.EIO) }

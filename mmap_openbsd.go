@@ -22,6 +22,8 @@ const (
 	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
+	aDevice = "a device"
+
 	replacesInOneStep     = true
 	failedFixedLeavesHole = true
 )

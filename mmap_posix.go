@@ -17,6 +17,7 @@ import (
 //	mapExactly          flags that keep mmap(2) from choosing another address; 0 if there are none, and the address is a hint
 //	takenIsVague        when the address is taken, its error is one that could mean something else
 //	mapNoReserve        flags that keep it from setting swap aside
+//	aDevice             what a character device is called
 //	msyncAndWait        flags of msync(2) for writing back, with the errors
 //	msyncToStart        flags of msync(2) that start to; 0 if it would wait
 //	adviseNoDump, adviseDump    advice of madvise(2) on core dumps; the same if there is none
@@ -181,4 +182,10 @@ func (s *space) giveUp() error { return errors.ErrUnsupported }
 
 func (s *space) madvise(from, to uintptr, advice int) error {
 	return call("madvise", func() error { return unix.Madvise(s.from(from, to), advice) })
+}
+
+// unmappableDevice reports whether the error of mmap(2) says so of a device: EINVAL
+// is what the BSDs say of private mappings of one, or of a driver that has none.
+func unmappableDevice(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EIO)
 }

@@ -21,6 +21,8 @@ const (
 	dataLimit  = unix.RLIMIT_DATA
 	lockLimit  = unix.RLIMIT_MEMLOCK
 
+	aDevice = "a device"
+
 	replacesInOneStep     = true
 	failedFixedLeavesHole = true // by the tests' help
 )

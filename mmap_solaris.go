@@ -23,6 +23,8 @@ const (
 	dataLimit  = unlimited
 	lockLimit  = unlimited // but by privilege and project
 
+	aDevice = "a device"
+
 	replacesInOneStep     = true
 	failedFixedLeavesHole = true
 )

@@ -191,7 +191,7 @@ func statusOf(st *unix.Stat_t) status {
 	case unix.S_IFSOCK:
 		s.kind, s.what, s.asks = device, "a socket", true
 	case unix.S_IFCHR:
-		s.kind, s.what = device, "a device"
+		s.kind, s.what = device, aDevice
 	default:
 		s.kind, s.what = device, "a file without a type"
 	}
@@ -412,9 +412,6 @@ func unmappable(err error) string {
 	}
 	return ""
 }
-
-// unmappableDevice reports whether the error of mmap(2) says so of a device.
-func unmappableDevice(err error) bool { return errors.Is(err, unix.EIO) }
 
 func isBadAddress(err error) bool { return errors.Is(err, unix.EFAULT) }
 
