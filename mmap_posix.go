@@ -170,11 +170,16 @@ func (s *space) dump(from, to uintptr, on bool) {
 	}
 }
 
-// giveBack is madvise(2) with MADV_DONTNEED, which keeps what the pages hold, so
-// it suits those of a file. The memory is the first to go when others want some.
+// giveBack is madvise(2) with MADV_FREE, and for the pages of a file, which must not
+// be lost, MADV_DONTNEED, which here keeps what they hold. The memory is the first
+// to go when others want some.
 func (s *space) giveBack() {
 	s.unlock(0, s.size)
-	s.madvise(0, s.size, unix.MADV_DONTNEED)
+	if s.memory {
+		s.madvise(0, s.size, unix.MADV_FREE)
+	} else {
+		s.madvise(0, s.size, unix.MADV_DONTNEED)
+	}
 }
 
 // giveUp would do without a mapping more: only Linux can.

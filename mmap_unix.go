@@ -14,8 +14,10 @@ import (
 
 // The seam as POSIX has it. What a system does better stands in its own file.
 
-// A space needs nothing beside its address.
-type system struct{}
+// A space knows what it has of.
+type system struct {
+	memory bool // pages of no file
+}
 
 const growsWithFile = true
 
@@ -278,7 +280,7 @@ func mapSpace(h handle, q *request) (space, error) {
 	if err != nil {
 		return space{}, q.refused(err)
 	}
-	return space{addr: p, size: q.size}, nil
+	return space{system{memory: h == noFile}, p, q.size}, nil
 }
 
 // mapThere is mapAt, at this address or not at all: EEXIST.
