@@ -163,6 +163,25 @@
 // views, which Close gives back one after another. Before Windows 10 (1803) a region
 // cannot grow.
 //
-// Other unixes but AIX take the plain POSIX ways, which are tested on Linux only.
-// Elsewhere every function that maps returns [errors.ErrUnsupported].
+// macOS, FreeBSD, NetBSD, OpenBSD, DragonFly, Solaris and illumos take the plain
+// POSIX ways. Those are tested on Linux; what each system has of its own follows its
+// manual and its kernel's source, and was never run.
+//
+//   - OpenBSD keeps mapped pages and what read(2) and write(2) see apart. Call Sync
+//     before another program reads the file, and before looking at what one wrote.
+//     Never let both change one page: that of the mapping wins.
+//   - On macOS, FreeBSD, OpenBSD and DragonFly, and on ZFS anywhere, a store to a hole
+//     of a file is accepted. That the disk is full is Sync's error.
+//   - On macOS and OpenBSD, what failed in the system's own write-back between two
+//     Syncs may never be reported.
+//   - On OpenBSD, DragonFly and FreeBSD's UFS, Sync hands the data to the drive. So it
+//     does on NetBSD if the file is not open for writing, and on macOS where the file
+//     system has no F_FULLFSYNC. Whether the drive's own cache survives a loss of power
+//     is the drive's affair.
+//   - On DragonFly, Close makes the pages inaccessible and keeps the file until the
+//     region is unreachable. When memory shrinks, another thread's mapping could in
+//     that moment be given the pages; Cap is then smaller.
+//
+// Elsewhere, AIX included, every function that maps returns
+// [errors.ErrUnsupported].
 package mmap

@@ -6,7 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What darwin and ios have otherwise than mmap_posix.go.
+// What darwin and ios have otherwise than mmap_posix.go. After macOS's mmap(2),
+// msync(2), fcntl(2) and getrlimit(2), and bsd/kern/kern_mman.c, kern_descrip.c and
+// osfmk/vm/vm_map.c of xnu. mmap(2) with MAP_FIXED keeps the old pages if it fails.
 
 const (
 	mapExactly   = 0

@@ -6,8 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What DragonFly has otherwise than mmap_posix.go. Its mmap(2) with MAP_FIXED takes
-// the old pages away first, and another thread may then be given the range.
+// What DragonFly has otherwise than mmap_posix.go. After its mmap(2), msync(2),
+// fsync(2), madvise(2) and getrlimit(2), and sys/vm/vm_mmap.c. Its mmap(2) with
+// MAP_FIXED takes the old pages away first, and another thread may then be given the
+// range.
 
 const (
 	mapExactly   = unix.MAP_TRYFIXED

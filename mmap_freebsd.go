@@ -7,7 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What FreeBSD has otherwise than mmap_posix.go.
+// What FreeBSD has otherwise than mmap_posix.go. After its mmap(2), msync(2), fsync(2),
+// madvise(2), posix_fallocate(2) and getrlimit(2), and sys/vm/vm_mmap.c and vm_map.c
+// (vm_mmap_object, vm_map_fixed).
 
 const (
 	mapExactly   = unix.MAP_FIXED | unix.MAP_EXCL

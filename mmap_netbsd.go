@@ -6,8 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What NetBSD has otherwise than mmap_posix.go. MAP_TRYFIXED is a hint too, which
-// the system heeds more often; see mmap(2).
+// What NetBSD has otherwise than mmap_posix.go. After its mmap(2), msync(2),
+// fsync_range(2), madvise(2) and getrlimit(2), and sys/uvm/uvm_mmap.c and
+// sys/kern/vfs_syscalls.c. MAP_TRYFIXED is a hint too, which the system heeds more
+// often.
 
 const (
 	mapExactly   = unix.MAP_TRYFIXED // a stronger hint

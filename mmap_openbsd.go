@@ -2,10 +2,16 @@ package mmap
 
 import "golang.org/x/sys/unix"
 
-// What OpenBSD has otherwise than mmap_posix.go. Its msync(2) reports what could not
-// be written only with MS_INVALIDATE. With MS_ASYNC it waits, and forgets: so
-// nothing starts before Sync. There is no RLIMIT_AS, and what has no access
-// does not count for RLIMIT_DATA.
+// What OpenBSD has otherwise than mmap_posix.go. After its mmap(2), msync(2), fsync(2)
+// and getrlimit(2), and sys/uvm/uvm_mmap.c, uvm_map.c and uvm_vnode.c (uvn_flush).
+//
+// It keeps mapped pages and what read(2) and write(2) see apart, and only msync(2)
+// brings them together: what a page of the mapping has been given goes first, and
+// MS_INVALIDATE lets go of the page. Only with MS_INVALIDATE does it report what
+// could not be written. With MS_ASYNC it waits, and forgets: so nothing starts before
+// Sync. There is no RLIMIT_AS, and what has no access does not count for RLIMIT_DATA.
+// MAP_CONCEAL, which keeps pages out of core dumps, cannot be taken back when a
+// region grows into them.
 
 const (
 	mapExactly   = unix.MAP_FIXED | mapNoReplace

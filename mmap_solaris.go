@@ -6,7 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Solaris and illumos have otherwise than mmap_posix.go.
+// What Solaris and illumos have otherwise than mmap_posix.go. After their mmap(2),
+// msync(3C), fsync(3C), madvise(3C) and getrlimit(2), and illumos's
+// usr/src/uts/common/os/grow.c (choose_addr, smmap_common). What MAP_FIXED takes away
+// and puts there is under a lock that every mmap(2) takes.
 
 const (
 	mapExactly   = 0
@@ -32,8 +35,8 @@ const (
 func (h handle) sync() error { return h.fsync() }
 
 // allocate leaves it to touching the pages: a store to a hole takes its space at
-// once. fcntl(2) with F_ALLOCSP also sets the size,
-// whatever others made of it meanwhile.
+// once. fcntl(2) with F_ALLOCSP would also set the size, whatever others made of it
+// meanwhile.
 func (h handle) allocate(off, n int64) error { return errors.ErrUnsupported }
 
 func maxMappings() (name string, n int) { return "", manyMappings }

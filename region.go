@@ -188,6 +188,8 @@ func (m *mapping) slice(n int) []byte {
 // is ErrRange. Where the file was truncated beneath the mapping, or the region is
 // closed meanwhile, the count is that of the bytes before the first that could not
 // be accessed. The error is then a [*FaultError].
+//
+// On OpenBSD, what another program wrote with write(2) is read only after a Sync.
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	m, err := r.valid("read")
 	if err != nil {
@@ -219,7 +221,7 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 // file was truncated, the disk is full, or the region is closed meanwhile, the count
 // is that of the bytes before the first that could not be stored. The error is then
 // a [*FaultError]. The bytes are in the file at once for every process that reads
-// it, and durable after Sync.
+// it (on OpenBSD after Sync), and durable after Sync.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	m, err := r.valid("write")
 	if err != nil {
@@ -263,7 +265,8 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 // truncated or the region is closed meanwhile, that is a [*FaultError] after the
 // bytes before it. An [*os.File] is given the mapped bytes themselves, of which
 // the system makes the only copy. Any other w is given copies of at most 64 KiB,
-// so that no fault happens inside w's own code.
+// so that no fault happens inside w's own code. The bytes are those of the mapping,
+// which on OpenBSD are not those of the file before Sync.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	m, err := r.valid("write out")
 	if err != nil {

@@ -325,6 +325,9 @@ func (m *mapping) fromPool(op string, off, n int) error {
 // Len changes, the last page of what is taken up is touched: a size that the
 // mapping cannot reach is an error, and Len stays as it was. If Map borrowed the
 // file and it is closed by now, the error is fs.ErrClosed.
+//
+// On OpenBSD, Refresh takes up the size; to see what was written into pages that the
+// mapping has already, call Sync.
 func (r *Region) Refresh() error {
 	m, err := r.valid("refresh")
 	if err != nil {

@@ -29,6 +29,10 @@ import (
 //
 // CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
 // If Close happens meanwhile, the error is ErrClosed and durability is unknown.
+//
+// On OpenBSD, Sync is also what makes stores visible to read(2), and what
+// another program wrote visible in the mapping. So a ReadOnly region has use for it.
+// The pages leave memory and are read again.
 func (r *Region) Sync() error { return r.sync("sync", 0, ToEnd) }
 
 // SyncRange is [Region.Sync] for the n bytes at off; n may be ToEnd. The pages that
