@@ -248,6 +248,28 @@ func (m *mapping) useFile(op string, fn func(h handle) error) error {
 	return err
 }
 
+// commitFile is commit where a mapping does not grow with its file: what may wait is
+// done without mu. The caller has the turn, or is alone.
+func (m *mapping) commitFile(op string, h handle, n int64) error {
+	m.mu.Lock()
+	reach := m.reach
+	m.mu.Unlock()
+	if m.pagesOf(n) <= reach {
+		return m.check(op)
+	}
+	src, err := h.source(m.pagesOf(n)-reach, &m.request)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.check(op); err != nil {
+		return err
+	}
+	return m.commit(src, n)
+}
+
 // The functions below change the pages. The caller holds mu, and has seen that the
 // region is open.
 
@@ -255,8 +277,8 @@ func (m *mapping) useFile(op string, fn func(h handle) error) error {
 func (m *mapping) cover(n int64) { m.high = max(m.high, m.pagesOf(n)) }
 
 // commit gives access to the pages of the first n bytes. Those of a shared file
-// have it from the start, as a rule.
-func (m *mapping) commit(h handle, n int64) error {
+// have it from the start, as a rule; where they do not, src has them.
+func (m *mapping) commit(src source, n int64) error {
 	m.cover(n)
 	end := m.pagesOf(n)
 	if end <= m.reach {
@@ -265,10 +287,8 @@ func (m *mapping) commit(h handle, n int64) error {
 	if end > m.space.size { // see curtail
 		return failf(ErrRange, "grow %s to %d bytes: only %d are still reserved", m.describe(), n, m.cap.Load())
 	}
-	if !growsWithFile && h != noFile {
-		if err := m.space.fill(m.reach, end, h, &m.request); err != nil {
-			return err
-		}
+	if err := m.space.fill(m.reach, end, src, &m.request); err != nil {
+		return err
 	}
 	if err := m.space.allow(m.reach, end, m.rightsOf(Mode(m.mode.Load()))); err != nil {
 		return err

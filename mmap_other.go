@@ -28,19 +28,24 @@ const (
 
 func mapSpace(h handle, q *request) (space, error) { return space{}, errors.ErrUnsupported }
 
-func (s *space) fill(from, to uintptr, h handle, q *request) error { return errors.ErrUnsupported }
-func (s *space) allow(from, to uintptr, r rights) error            { return errors.ErrUnsupported }
-func (s *space) forbid(from, to uintptr) error                     { return errors.ErrUnsupported }
-func (s *space) discard(from uintptr, q *request) error            { return errors.ErrUnsupported }
-func (s *space) bury(keep uintptr) error                           { return errors.ErrUnsupported }
-func (s *space) deny() error                                       { return errors.ErrUnsupported }
-func (s *space) unmap() error                                      { return errors.ErrUnsupported }
-func (s *space) sync(from, to uintptr) error                       { return errors.ErrUnsupported }
-func (s *space) lock(from, to uintptr) error                       { return errors.ErrUnsupported }
-func (s *space) unlock(from, to uintptr) error                     { return errors.ErrUnsupported }
-func (s *space) populate(from, to uintptr, store bool) error       { return errors.ErrUnsupported }
-func (s *space) hugeHint()                                         {}
-func (s *space) dump(from, to uintptr, on bool)                    {}
+type source struct{}
+
+func (h handle) source(n uintptr, q *request) (source, error)        { return source{}, errors.ErrUnsupported }
+func (source) close()                                                {}
+func (s *space) fill(from, to uintptr, src source, q *request) error { return errors.ErrUnsupported }
+
+func (s *space) allow(from, to uintptr, r rights) error      { return errors.ErrUnsupported }
+func (s *space) forbid(from, to uintptr) error               { return errors.ErrUnsupported }
+func (s *space) discard(from uintptr, q *request) error      { return errors.ErrUnsupported }
+func (s *space) bury(keep uintptr) error                     { return errors.ErrUnsupported }
+func (s *space) deny() error                                 { return errors.ErrUnsupported }
+func (s *space) unmap() error                                { return errors.ErrUnsupported }
+func (s *space) sync(from, to uintptr) error                 { return errors.ErrUnsupported }
+func (s *space) lock(from, to uintptr) error                 { return errors.ErrUnsupported }
+func (s *space) unlock(from, to uintptr) error               { return errors.ErrUnsupported }
+func (s *space) populate(from, to uintptr, store bool) error { return errors.ErrUnsupported }
+func (s *space) hugeHint()                                   {}
+func (s *space) dump(from, to uintptr, on bool)              {}
 
 func (s *space) startSync(from, to uintptr, h handle, off int64) error {
 	return errors.ErrUnsupported

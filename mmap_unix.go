@@ -324,8 +324,13 @@ func (s *space) mprotect(from, to uintptr, prot int) error {
 	return call("mprotect", func() error { return unix.Mprotect(s.from(from, to), prot) })
 }
 
-// fill has nothing to do where a mapping grows with its file.
-func (s *space) fill(from, to uintptr, h handle, q *request) error { return nil }
+// Where a mapping grows with its file there is nothing to fill, and nothing to fill
+// it from.
+type source struct{}
+
+func (h handle) source(n uintptr, q *request) (source, error)        { return source{}, nil }
+func (source) close()                                                {}
+func (s *space) fill(from, to uintptr, src source, q *request) error { return nil }
 
 func (s *space) allow(from, to uintptr, r rights) error {
 	return limited(s.mprotect(from, to, protection(r)), to-from)

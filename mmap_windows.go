@@ -105,31 +105,54 @@ func mapSpace(h handle, q *request) (space, error) {
 	return space{system{&pieces{memory: h == noFile, list: list}}, pointerTo(at + lead), q.size}, nil
 }
 
-func (s *space) fill(from, to uintptr, h handle, q *request) error {
+// A source is a section of a file.
+type source struct {
+	section windows.Handle // 0: there is none
+	size    int64          // of the file, just before
+	wide    rights         // that a view of it may have
+}
+
+// source opens a section that allows as much as the file does: what Protect may ask
+// for later, a view must have from the beginning. It asks the file system, so it may
+// wait.
+func (h handle) source(n uintptr, q *request) (source, error) {
+	size, err := h.size()
+	if err != nil {
+		return source{}, err
+	}
+	src := source{size: size, wide: rights{store: true, execute: q.rights.execute}}
+	src.section, err = h.section(protection(src.wide, q.private), 0)
+	if isCode(err, windows.ERROR_ACCESS_DENIED) && !q.rights.store {
+		src.wide.store = false
+		src.section, err = h.section(protection(src.wide, q.private), 0)
+	}
+	return src, limited(err, n)
+}
+
+func (src source) close() {
+	call("CloseHandle", func() error { return windows.CloseHandle(src.section) })
+}
+
+func (s *space) fill(from, to uintptr, src source, q *request) error {
+	if s.memory {
+		return nil // allow does it
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.eachFree(from, to, func(i int, from, to uintptr) error {
-		return s.mapView(i, from, to, h, q)
+		return s.mapView(i, from, to, src, q)
 	})
 }
 
 // mapView replaces a part of the free piece i by the file's bytes.
-func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
-	size, err := h.size()
-	if err != nil {
-		return err
-	}
+func (s *space) mapView(i int, from, to uintptr, src source, q *request) error {
 	off := q.off + int64(from)
-	left := size - off // bytes of the file from there on
+	left := src.size - off // bytes of the file from there on
 	if left <= int64(to-from-q.page) {
-		return shorter(size, off+int64(to-from))
+		return shorter(src.size, off+int64(to-from))
 	}
-	sec, wide, err := h.sectionFor(q)
+	i, err := s.carve(i, from, to)
 	if err != nil {
-		return limited(err, to-from)
-	}
-	defer windows.CloseHandle(sec) // the view keeps it
-	if i, err = s.carve(i, from, to); err != nil {
 		return limited(err, to-from)
 	}
 	sizes := []uintptr{to - from}
@@ -139,25 +162,14 @@ func (s *space) mapView(i int, from, to uintptr, h handle, q *request) error {
 		// are what is left to ask for.
 		sizes = []uintptr{0, uintptr(left)}
 	}
+	access := protection(src.wide, q.private)
 	for _, n := range sizes {
-		if err = mapIn(sec, s.address(from), off, n, protection(wide, q.private)); err == nil {
-			s.list[i] = spacePiece{from: from, to: to, what: viewPiece, store: wide.store, private: q.private, access: protection(wide, q.private)}
+		if err = mapIn(src.section, s.address(from), off, n, access); err == nil {
+			s.list[i] = spacePiece{from: from, to: to, what: viewPiece, store: src.wide.store, private: q.private, access: access}
 			return nil
 		}
 	}
 	return limited(err, to-from)
-}
-
-// sectionFor opens a section that allows as much as the file does: what Protect may
-// ask for later, a view must have from the beginning.
-func (h handle) sectionFor(q *request) (sec windows.Handle, wide rights, err error) {
-	wide = rights{store: true, execute: q.rights.execute}
-	sec, err = h.section(protection(wide, q.private), 0)
-	if isCode(err, windows.ERROR_ACCESS_DENIED) && !q.rights.store {
-		wide.store = false
-		sec, err = h.section(protection(wide, q.private), 0)
-	}
-	return sec, wide, err
 }
 
 // reserveMemory replaces free pieces by memory, and more behind them, so that many

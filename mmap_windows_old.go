@@ -53,28 +53,24 @@ func reserveOld(q *request) (space, error) {
 }
 
 func viewOld(h handle, q *request) (space, error) {
-	size, err := h.size()
+	src, err := h.source(q.size, q)
 	if err != nil {
 		return space{}, err
 	}
-	left := size - q.off
+	defer src.close() // the view keeps the section
+	left := src.size - q.off
 	if left <= int64(q.size-q.page) {
-		return space{}, shorter(size, q.off+int64(q.size))
+		return space{}, shorter(src.size, q.off+int64(q.size))
 	}
-	sec, wide, err := h.sectionFor(q)
-	if err != nil {
-		return space{}, err
-	}
-	defer windows.CloseHandle(sec) // the view keeps it
 	lead := uintptr(q.off % int64(granularity()))
 	access := uint32(windows.FILE_MAP_READ)
 	switch {
 	case q.private:
 		access = windows.FILE_MAP_COPY
-	case wide.store:
+	case src.wide.store:
 		access = windows.FILE_MAP_WRITE
 	}
-	if wide.execute {
+	if src.wide.execute {
 		access |= windows.FILE_MAP_EXECUTE
 	}
 	n := min(uintptr(left), q.size) + lead
@@ -84,13 +80,13 @@ func viewOld(h handle, q *request) (space, error) {
 	}
 	off := uint64(q.off) - uint64(lead)
 	err = call("MapViewOfFileEx", func() error {
-		r, _, err := mapViewOfFileEx.Call(uintptr(sec), uintptr(access), uintptr(off>>32), uintptr(uint32(off)), n, at)
+		r, _, err := mapViewOfFileEx.Call(uintptr(src.section), uintptr(access), uintptr(off>>32), uintptr(uint32(off)), n, at)
 		at = r
 		return ok(r, err)
 	})
 	if err != nil {
 		return space{}, err
 	}
-	list := []spacePiece{{to: q.size, what: viewPiece, lead: lead, store: wide.store, private: q.private, access: protection(wide, q.private)}}
+	list := []spacePiece{{to: q.size, what: viewPiece, lead: lead, store: src.wide.store, private: q.private, access: protection(src.wide, q.private)}}
 	return space{system{&pieces{list: list}}, unsafe.Add(pointerTo(at), lead), q.size}, nil
 }

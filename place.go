@@ -196,8 +196,10 @@ func (m *mapping) mapPages(h handle, length int64) error {
 	}
 	m.base = m.space.at(m.slack)
 	switch {
+	case !growsWithFile && h != noFile:
+		err = m.commitFile("map", h, length)
 	case q.hidden, !growsWithFile:
-		err = m.commit(h, length)
+		err = m.commit(source{}, length)
 	case m.window:
 		m.reach = q.size
 		err = m.fence(m.pagesOf(length))

@@ -107,14 +107,17 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	if err = h.truncate(m.offset + n); err == nil {
 		return m.check("resize")
 	}
+	kept := !growsWithFile && errors.Is(err, errors.ErrUnsupported)
+	back := growsWithFile || !kept && m.commitFile("resize", h, old) == nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch closed := m.check("resize"); {
-	case closed != nil:
+	if closed := m.check("resize"); closed != nil {
 		return closed
-	case !growsWithFile && errors.Is(err, errors.ErrUnsupported):
+	}
+	if kept {
 		return because(pathError(m.name, err), errors.ErrUnsupported, "resize %s to %d bytes: the region has them, and the file keeps its size", m.describe(), n)
-	case growsWithFile || m.commit(h, old) == nil:
+	}
+	if back {
 		m.len.Store(old)
 	}
 	return pathError(m.name, err)
@@ -231,7 +234,7 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	if err == nil {
 		m.cover(n)
 		if growsWithFile || h == noFile {
-			err = pathError(m.name, m.commit(noFile, n))
+			err = pathError(m.name, m.commit(source{}, n))
 		}
 	}
 	m.mu.Unlock()
@@ -240,11 +243,7 @@ func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64,
 	}
 	size, err := ready()
 	if err == nil && !growsWithFile && h != noFile {
-		m.mu.Lock()
-		if err = m.check(op); err == nil {
-			err = m.commit(h, n)
-		}
-		m.mu.Unlock()
+		err = m.commitFile(op, h, n)
 	}
 	if err == nil {
 		err = touch()

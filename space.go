@@ -22,7 +22,7 @@ import (
 //	system                    what a space needs beside its address; an empty struct where that is nothing
 //	growsWithFile             a shared mapping may lie beyond the file's end, and comes to life there when the file grows
 //	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out. Where growsWithFile is false it need only reserve: fill or allow follow
-//	space.fill(from, to, h, q)  where growsWithFile is false: maps the file's pages into space where there are none yet. allow follows
+//	space.fill(from, to, src, q)  where growsWithFile is false: maps the file's pages into space where there are none yet. allow follows. It must not wait for a disk: what may was done by handle.source
 //	space.allow(from, to, r)  gives access; nothing if from is to
 //	space.forbid(from, to)    takes it; nothing if from is to
 //	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were. Sets size to from if the system has given the pages to others: they are never touched again
@@ -51,6 +51,8 @@ import (
 //	handle.truncate(n)        sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot be made shorter
 //	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
 //	handle.sync()             makes data and size durable, through the disk's own cache
+//	handle.source(n, q)       where growsWithFile is false: opens what fill maps n bytes of the file from, as the file is now. It may wait
+//	source, source.close()    that; the pages that fill mapped stay. The zero source is that of memory
 //	handle.readAt(p, off)     an ordinary read
 //	handle.close()
 //	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
