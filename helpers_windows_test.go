@@ -12,6 +12,9 @@ import (
 // isWine says whether this is Wine and not Windows.
 var isWine = windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
 
+// cannotGrow is why a test is left out before Windows 10 (1803), or under Wine 8.
+const cannotGrow = "before Windows 10 (1803) a region of a file cannot grow: there are no placeholders"
+
 var getHandleInformation = kernel32.NewProc("GetHandleInformation")
 
 func init() {
