@@ -38,14 +38,19 @@ const (
 )
 
 // placeholders reports whether the system has them: Windows 10 from 1803 on,
-// Windows Server from 2019 on. Before, see mmap_windows_old.go.
+// Windows Server from 2019 on. That there are the calls does not say so: Wine 8 has
+// them, and refuses the flags. Before, see mmap_windows_old.go.
 var placeholders = sync.OnceValue(func() bool {
 	for _, p := range []*windows.LazyProc{virtualAlloc2, mapViewOfFile3, unmapViewOfFile2} {
 		if p.Find() != nil {
 			return false
 		}
 	}
-	return true
+	at, err := placeholder(0, granularity())
+	if err == nil {
+		windows.VirtualFree(at, 0, windows.MEM_RELEASE)
+	}
+	return !isCode(err, windows.ERROR_INVALID_PARAMETER)
 })
 
 // call makes a system call, and says in the error which call it was.
@@ -75,11 +80,15 @@ func pointerTo(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.P
 // placeholder.
 func reserve(addr, size uintptr) (at uintptr, err error) {
 	err = call("VirtualAlloc2", func() error {
-		r, _, err := virtualAlloc2.Call(self, addr, size, windows.MEM_RESERVE|memReservePlaceholder, windows.PAGE_NOACCESS, 0, 0)
-		at = r
-		return ok(r, err)
+		at, err = placeholder(addr, size)
+		return err
 	})
 	return at, err
+}
+
+func placeholder(addr, size uintptr) (at uintptr, err error) {
+	at, _, err = virtualAlloc2.Call(self, addr, size, windows.MEM_RESERVE|memReservePlaceholder, windows.PAGE_NOACCESS, 0, 0)
+	return at, ok(at, err)
 }
 
 // reserveIn turns a free placeholder into memory that is reserved, not committed.
