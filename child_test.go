@@ -61,6 +61,7 @@ func TestMain(m *testing.M) {
 // TempDir is removed at the end of the test.
 func childCommand(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
+	needMappings(t)
 	path := os.Args[0]
 	if runner := os.Getenv(runnerVariable); runner != "" {
 		path, args = runner, append([]string{path}, args...)
@@ -200,6 +201,7 @@ func (r *recorder) Errorf(f string, a ...any) { r.failed += fmt.Sprintf(f, a...)
 func (r *recorder) Skip(a ...any)             { r.skipped += fmt.Sprint(a...) }
 
 func TestWhatAChildDoesIsWhatItsTestDoes(t *testing.T) {
+	needMappings(t)
 	for _, tt := range []struct{ name, failed, skipped, stdout string }{
 		{"that fails", "not as it should be: [one two]", "", ""},
 		{"that skips", "", "for a reason", ""},

@@ -225,6 +225,7 @@ var childElsewhere = registerChild("another working directory", func(t testing.T
 // TestDescriptors is about what a process has few of. Linux lists them in
 // /proc/self/fd.
 func TestDescriptors(t *testing.T) {
+	needMappings(t)
 	count := func() int {
 		if systemDescriptors != nil {
 			return systemDescriptors(t)

@@ -140,6 +140,7 @@ func TestPanicsThatAreNoFaultPassThroughGuard(t *testing.T) {
 }
 
 func TestAFaultInMemoryOfOthersPassesThroughGuard(t *testing.T) {
+	needMappings(t)
 	page := uintptr(os.Getpagesize())
 	others, err := mapSpace(noFile, &request{hidden: true, private: true, page: page, size: page}) // which no region has
 	if err != nil {

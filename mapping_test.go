@@ -43,6 +43,7 @@ func TestAMethodWhileTheRegionIsClosedSaysSo(t *testing.T) {
 }
 
 func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
+	needMappings(t)
 	name := tempFile(t, pattern(4096))
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

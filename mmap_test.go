@@ -52,6 +52,7 @@ func TestStoresReachTheFileOnlyWhenShared(t *testing.T) {
 }
 
 func TestOffsetMayBeAnyByte(t *testing.T) {
+	needMappings(t)
 	page := os.Getpagesize()
 	data := pattern(3 * page)
 	name := tempFile(t, data)
@@ -125,6 +126,9 @@ func TestRangesOutsideTheFileAreRefused(t *testing.T) {
 		{"reservation over the address space", Config{Reserve: huge}, []string{"address space"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.c.check("map", name, regular) == nil {
+				needMappings(t) // for the size of the file
+			}
 			r, err := tt.c.Open(name)
 			wantErr(t, err, ErrRange, tt.words...)
 			if r != nil {
@@ -169,6 +173,7 @@ func TestMoreThanA32BitAddressSpaceIsRefusedThere(t *testing.T) {
 }
 
 func TestSystemErrorsArePathErrors(t *testing.T) {
+	needMappings(t)
 	dir := t.TempDir()
 	for _, tt := range []struct {
 		name string
@@ -223,6 +228,7 @@ func TestSystemErrorsArePathErrors(t *testing.T) {
 }
 
 func TestAFilePermissionIsNeeded(t *testing.T) {
+	needMappings(t)
 	switch {
 	case os.Geteuid() == 0:
 		t.Skip("root may open every file")
@@ -341,6 +347,7 @@ func TestAnonymousMemoryIsZeroAndWritable(t *testing.T) {
 }
 
 func TestAnEmptyFileNeedsTheAccessThatTheModeAsksFor(t *testing.T) {
+	needMappings(t)
 	name := tempFile(t, nil)
 	for _, tt := range []struct {
 		flag int

@@ -85,6 +85,7 @@ func TestAFailedOpenOrCreateLeavesTheFile(t *testing.T) {
 
 // Who calls it at the same time maps the same file, and nobody's bytes are lost.
 func TestOpenOrCreateAtTheSameTimeIsOneFile(t *testing.T) {
+	needMappings(t)
 	const callers = 8
 	for range 20 {
 		name := filepath.Join(t.TempDir(), "file")

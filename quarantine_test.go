@@ -210,6 +210,7 @@ var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []str
 // The deferred calls of a guarded function run between a fault and the question
 // why, and may take as long as they like.
 func TestARegionLastsUntilItsFaultIsExplained(t *testing.T) {
+	needMappings(t)
 	for _, closes := range []bool{false, true} {
 		t.Run(fmt.Sprintf("closes=%v", closes), func(t *testing.T) {
 			name := tempFile(t, quiet(20000))

@@ -438,6 +438,7 @@ func TestProtectReachesWhatRefreshGaveUp(t *testing.T) {
 }
 
 func TestRegionsOfOneProcessGrowAFileAtTheSameTime(t *testing.T) {
+	needMappings(t)
 	page := os.Getpagesize()
 	name := tempFile(t, nil)
 	c := Config{Mode: ReadWrite, Reserve: int64(64 * page), Sparse: true}

@@ -296,6 +296,7 @@ func tryTransfer(t testing.TB, dir string, kind, where uint8, to, from, n uint32
 // TestCopiesAreAsTheBuiltInCopyUpToTheFirstMissingByte goes through every kind of
 // copy, with pages missing at the start, in the middle and at the end.
 func TestCopiesAreAsTheBuiltInCopyUpToTheFirstMissingByte(t *testing.T) {
+	needMappings(t)
 	page := uint32(os.Getpagesize())
 	rnd := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
@@ -326,6 +327,7 @@ func TestCopiesAreAsTheBuiltInCopyUpToTheFirstMissingByte(t *testing.T) {
 }
 
 func FuzzTransfer(f *testing.F) {
+	needMappings(f)
 	page := uint32(os.Getpagesize())
 	f.Add(uint8(0), uint8(0), page-1, uint32(0), 3*page, byte(0b000100), byte(0))
 	f.Add(uint8(0), uint8(1), uint32(0), page+1, 3*page, byte(0b000100), byte(0))
