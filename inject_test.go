@@ -44,3 +44,21 @@ func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
 		}
 	}
 }
+
+// onCalls asks fn before every system call of the package, until the end of the
+// test. It may refuse it, or wait.
+func onCalls(t testing.TB, fn func(call string) error) {
+	intercept.Store(&fn)
+	t.Cleanup(func() { intercept.Store(nil) })
+}
+
+// refusing refuses the next n calls of a name, and then none any more.
+func refusing(t testing.TB, name string, err error, n int) {
+	onCalls(t, func(call string) error {
+		if call != name || n == 0 {
+			return nil
+		}
+		n--
+		return err
+	})
+}

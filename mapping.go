@@ -248,9 +248,22 @@ func (m *mapping) useFile(op string, fn func(h handle) error) error {
 	return err
 }
 
-// commitFile is commit where a mapping does not grow with its file: what may wait is
-// done without mu. The caller has the turn, or is alone.
+// commitFile is commit where a mapping does not grow with its file. Another process
+// may have truncated the file since its size was asked for. The caller has the turn,
+// or is alone.
 func (m *mapping) commitFile(op string, h handle, n int64) error {
+	err := yielding(func() error { return m.commitFrom(op, h, n) })
+	if err == nil || m.closed.Load() {
+		return err
+	}
+	if size, e := h.size(); e == nil && size < m.offset+n && m.kind == regular {
+		return because(pathError(m.name, err), ErrTruncated, "%s %s to %d bytes: the file has only %d bytes now", op, m.describe(), n, size)
+	}
+	return err
+}
+
+// commitFrom does what may wait without mu.
+func (m *mapping) commitFrom(op string, h handle, n int64) error {
 	m.mu.Lock()
 	reach := m.reach
 	m.mu.Unlock()

@@ -179,7 +179,7 @@ func TestAGrowthThatWaitedDoesNotLeaveTheSpace(t *testing.T) {
 	defer m.mu.Unlock()
 	size := m.space.size
 	m.space.size = uintptr(page)
-	err := m.commit(noFile, 2*page)
+	err := m.commit(source{}, 2*page)
 	m.space.size = size
 	wantErr(t, err, ErrRange, "reserved")
 }

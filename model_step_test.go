@@ -63,6 +63,9 @@ func step(log io.Writer, name string, r *Region, view View[byte], m *model, s *s
 				m.reach = min(m.reach, m.reachOf(n))
 			} else if canShortenMapped {
 				m.resizeFile(m.offset + n)
+				if !growsWithFile && n < m.len {
+					m.reach = min(m.reach, m.reachOf(n))
+				}
 			} else {
 				want = errors.ErrUnsupported
 				if n == 0 {

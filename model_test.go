@@ -60,7 +60,7 @@ func (m *model) take(n int) {
 	m.len = n
 	if m.window = m.size > m.offset+n; m.window {
 		m.reach = min(m.reach, m.reachOf(n))
-	} else {
+	} else if growsWithFile || m.anonymous {
 		m.reach = math.MaxInt
 	}
 }
@@ -174,7 +174,7 @@ func runScript(name string, s script) error {
 	defer r.Close()
 	m.cap = r.Cap()
 	m.reach = math.MaxInt
-	if m.window {
+	if m.window || !growsWithFile && !m.anonymous {
 		m.reach = m.reachOf(m.len)
 	}
 	most := m.offset + m.cap + 2*page

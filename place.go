@@ -199,7 +199,7 @@ func (m *mapping) mapPages(h handle, length int64) error {
 	case !growsWithFile && h != noFile:
 		err = m.commitFile("map", h, length)
 	case q.hidden, !growsWithFile:
-		err = m.commit(source{}, length)
+		err = yielding(func() error { return m.commit(source{}, length) })
 	case m.window:
 		m.reach = q.size
 		err = m.fence(m.pagesOf(length))

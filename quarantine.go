@@ -358,16 +358,22 @@ func withSpace(size uintptr, fn func() error) error {
 		collectUntil(func() bool { return !tombstones.crowd() })
 		tombstones.stay()
 	}
-	err := fn()
-	if wantsSpace(err) && rawQuarantine.giveWay() {
-		err = fn()
-	}
+	err := yielding(fn)
 	if wantsSpace(err) && registry.total() >= size && !usedUp() {
 		collectUntil(func() bool {
 			rawQuarantine.giveWay()
 			err = fn()
 			return !wantsSpace(err)
 		})
+	}
+	return err
+}
+
+// yielding calls fn, and once more if it wants what the quarantine can give back.
+func yielding(fn func() error) error {
+	err := fn()
+	if wantsSpace(err) && rawQuarantine.giveWay() {
+		err = fn()
 	}
 	return err
 }

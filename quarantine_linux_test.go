@@ -99,3 +99,36 @@ var childDropped = registerChild("dropped reservations", func(t testing.TB, args
 		t.Errorf("a dropped region is still mapped: %v", err)
 	}
 })
+
+// A child's quarantine is its own.
+func TestWhatTheQuarantineHoldsIsGivenBackForGrowth(t *testing.T) { runChild(t, childGivesWay) }
+
+var childGivesWay = registerChild("one whose quarantine gives way", func(t testing.TB, args []string) {
+	page := int64(os.Getpagesize())
+	r, err := Config{Reserve: 8 * page}.Anonymous(page)
+	need(t, r, err)
+	for what, grow := range map[string]func() error{
+		"Resize": func() error { return r.Resize(4 * page) },
+		"Anonymous with a reservation": func() error {
+			r, err := Config{Reserve: 8 * page}.Anonymous(page)
+			if err == nil {
+				defer r.Close()
+			}
+			return err
+		},
+	} {
+		func() {
+			held := anonymousRegion(noCleanup{t}, page)
+			held.Bytes()
+			held.Close()
+		}()
+		collectTill(t, func() bool { return len(heldIn(&rawQuarantine)) > 0 })
+		refusing(t, "mprotect", unix.ENOMEM, 1)
+		if err := grow(); err != nil {
+			t.Errorf("%s, when the system refuses once: %v", what, err)
+		}
+		if n := len(heldIn(&rawQuarantine)); n > 0 {
+			t.Errorf("%s: the quarantine still holds %d", what, n)
+		}
+	}
+})

@@ -153,8 +153,8 @@ func (r *Region) Bytes() []byte {
 //
 // What lies beyond the page of the last of Len bytes faults with ErrTruncated
 // until the region grows. Of a region that ends where its file ends, it is enough
-// that the file grows, by whomever. A region that ends before its file does not
-// show what follows.
+// that the file grows, by whomever. On Windows that takes a Resize or a Refresh. A
+// region that ends before its file does not show what follows.
 //
 // Because the slice reaches all of the reservation, Close keeps all of its address
 // space, as it keeps Len bytes where only Bytes was called.

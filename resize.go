@@ -107,6 +107,7 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	if err = h.truncate(m.offset + n); err == nil {
 		return m.check("resize")
 	}
+	m.file.inode.shrinks.Add(^uint32(0))
 	kept := !growsWithFile && errors.Is(err, errors.ErrUnsupported)
 	back := growsWithFile || !kept && m.commitFile("resize", h, old) == nil
 	m.mu.Lock()
@@ -228,18 +229,23 @@ func lengthen(h handle, size, n int64) error {
 // accessed. Both may wait. ready returns how long the file is, if it goes on beyond
 // them. Afterwards the region is n bytes long, or as before.
 func (m *mapping) extend(op string, h handle, n int64, ready func() (size int64, err error), touch func() error) error {
-	m.mu.Lock()
-	err := m.check(op)
-	old, reach := m.len.Load(), m.reach
-	if err == nil {
-		m.cover(n)
-		if growsWithFile || h == noFile {
-			err = pathError(m.name, m.commit(source{}, n))
+	var old int64
+	var reach uintptr
+	err := yielding(func() error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if err := m.check(op); err != nil {
+			return err
 		}
-	}
-	m.mu.Unlock()
+		old, reach = m.len.Load(), m.reach
+		m.cover(n)
+		if !growsWithFile && h != noFile {
+			return nil
+		}
+		return m.commit(source{}, n)
+	})
 	if err != nil {
-		return err
+		return pathError(m.name, err)
 	}
 	size, err := ready()
 	if err == nil && !growsWithFile && h != noFile {
@@ -296,8 +302,8 @@ func (m *mapping) follow(window bool, n int64) error {
 
 // undo takes back what extend gave. The caller holds mu.
 func (m *mapping) undo(old int64, reach uintptr) {
-	if m.locked && m.kind != memory {
-		m.space.unlock(m.pagesOf(old), m.high)
+	if from := m.pagesOf(old); m.locked && m.kind != memory && from < m.high {
+		m.space.unlock(from, m.high)
 	}
 	m.fence(reach)
 }

@@ -12,7 +12,13 @@ import (
 //
 // To add a system: a new unix is one file, with the few constants that the head of
 // mmap_posix.go lists; mmap_unix.go and mmap_posix.go do the rest. Any other system
-// begins with a copy of mmap_other.go, and defines all of the following.
+// begins with a copy of mmap_other.go, which has the types, and defines all of the
+// following, but for what mmap_handles.go has. It leaves the build tags of the files
+// that it does not use.
+//
+// The caller holds a lock for whatever changes pages. sync, startSync, lock and
+// populate have none: others may change or bury the pages meanwhile. A space may be
+// copied. A call that a signal interrupts is repeated.
 //
 // # Address space
 //
@@ -21,18 +27,18 @@ import (
 //
 //	system                    what a space needs beside its address; an empty struct where that is nothing
 //	growsWithFile             a shared mapping may lie beyond the file's end, and comes to life there when the file grows
-//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out. Where growsWithFile is false it need only reserve: fill or allow follow
-//	space.fill(from, to, src, q)  where growsWithFile is false: maps the file's pages into space where there are none yet. allow follows. It must not wait for a disk: what may was done by handle.source
+//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out. Where growsWithFile is false it need only reserve: for a file or device fill and allow follow, for memory allow
+//	space.fill(from, to, src, q)  where growsWithFile is false: maps the file's pages into space, without access. Pages from an earlier fill, forbidden by now, stay as they are. Nothing for memory. It must not wait for a disk: what may was done by handle.source
 //	space.allow(from, to, r)  gives access; nothing if from is to
 //	space.forbid(from, to)    takes it; nothing if from is to
-//	space.discard(from, q)    replaces private pages, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were. Sets size to from if the system has given the pages to others: they are never touched again
+//	space.discard(from, q)    replaces pages of memory, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were. Sets size to from if the system has given the pages to others: they are never touched again
 //	space.bury(keep)          in one step makes the first keep bytes inaccessible for good, gives their memory back, and releases the rest. Sets size to what is still ours: more than keep if the rest could not be released, 0 if the system has given all to others. An error means that access could not be taken
-//	space.deny()              makes all pages inaccessible for good and gives their memory back, without a mapping more
+//	space.deny()              makes all pages inaccessible for good and gives their memory back, without a mapping more. Pages of a file stay mapped, because sync and bury may follow
 //	space.unmap()             releases all of it
-//	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write
+//	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write. Some pages may be denied, buried or never filled
 //	space.startSync(from, to, h, off)  starts to write back, at off in the file; may do nothing where it would wait
 //	space.lock(from, to)      keeps pages in memory
-//	space.unlock(from, to)    no longer
+//	space.unlock(from, to)    no longer; pages may be unfilled
 //	space.populate(from, to, store)  brings pages in, in a system call. errors.ErrUnsupported if there is none; after any other error the caller touches the pages to find out which one
 //	space.hugeHint()          asks for huge pages where the system likes
 //	space.dump(from, to, on)  says whether a core dump has the pages; a hint; from may be to
@@ -41,22 +47,23 @@ import (
 //
 //	handle, noFile            an open file as system calls want it: an integer type. handle(0) stands for any file where only "== noFile" matters
 //	directory                 where a file has a name. It has a field h, its handle, which handle.close is given
-//	openFile(name, store)     opens an existing file; never waits for a pipe's other end
-//	createFile(name, perm)    opens a file or makes it, and opens the directory of its name before. Where directories cannot be opened, their h is noFile, of which close is nil
-//	control(f, fn)            calls fn with the handle of an *os.File, which stays open meanwhile; os.ErrClosed if f is closed
+//	openFile(name, store)     opens an existing file to read, and to write if store; never waits for a pipe's other end. No child process inherits a handle
+//	createFile(name, perm)    opens a file to read and write, or makes it, and opens the directory of its name before. It keeps the bytes that are there. It follows symbolic links, also to no file yet: the directory is that of the file. dir is never nil. Where the directory cannot be opened, its h is noFile, of which close is nil
+//	control(f, fn)            calls fn with the handle of an *os.File, which stays open meanwhile, and returns fn's error; os.ErrClosed if f is closed
 //	handle.status()           what the file is
 //	handle.size()             in bytes, asked anew
-//	handle.awaitSize()        waits until a change of the size by another process has ended, which size may tell earlier. Before, the system could zero what is stored behind the old size
+//	handle.awaitSize()        waits until a change of the size by another process has ended, which size may tell earlier. Before, the system could zero what is stored behind the old size. Nothing where size never tells earlier
 //	handle.permits(r)         an error, as of mapping, if the file was not opened for that access
 //	handle.truncate(n)        sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot be made shorter
 //	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
 //	handle.sync()             makes data and size durable, through the disk's own cache
 //	handle.source(n, q)       where growsWithFile is false: opens what fill maps n bytes of the file from, as the file is now. It may wait
 //	source, source.close()    that; the pages that fill mapped stay. The zero source is that of memory
-//	handle.readAt(p, off)     an ordinary read
+//	handle.readAt(p, off)     an ordinary read; 0 at the end
 //	handle.close()
 //	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
 //	directory.remove(h, id)   removes that name, if it is still h's, which has this id, if it is known
+//	directory.close()         closes its h
 //	syncsWithoutFile          space.sync alone makes data durable
 //
 // # What the system's answers mean
@@ -66,19 +73,25 @@ import (
 //	wantsSpace(err)           whether a call failed for want of either
 //	lostWriteback(err)        data that was to be written back is lost; false for a call that was refused or not made, errors.ErrUnsupported and fs.ErrClosed among those
 //	isBadAddress(err)         a system call met an inaccessible page
-//	unmappable(err)           what cannot be mapped, in words, if the error of openFile, status or mapSpace means that; words a bare errors.ErrUnsupported too
-//	unmappableDevice(err)     whether the error of mapSpace means that of a device
-//	poolState(size)           how many huge pages of a size the system has, in words
+//	unmappable(err)           what cannot be mapped, in words before "cannot be mapped", if the error of openFile, createFile, status, mapSpace or fill means that. It words a bare errors.ErrUnsupported too
+//	unmappableDevice(err)     whether the error of mapSpace or fill means that of a device
+//	poolState(size)           how many huge pages of a size the system has, in words after a colon
 //	privateBy(flags, otherwise)  whether flags make a mapping private
-//	refusesFlags(h, q)        why the flags contradict the rest of the request, in words; asked before the file is looked at, so of q only flags, rights, private, hugeHint and pool are set
+//	refusesFlags(h, q)        why the flags contradict the rest of the request, in words after "Flags 0x10", or "". By force at an address: "use Addr"; asked before the file is looked at, so of q only flags, rights, private, hugeHint and pool are set
 //
 // # Errors
 //
 // An error is an [os.SyscallError] with the name of the call. A bare
 // errors.ErrUnsupported has a meaning for allocate and populate, and where
 // unmappable words it; elsewhere it belongs into an os.SyscallError. Where a limit
-// stood in the way, the error names it and its value. Every system call whose
-// failure a caller can see goes through intercepted, so that tests can refuse it.
+// stood in the way, the error in it names the limit and its value. Every system call
+// whose failure a caller can see goes through intercepted, so that tests can refuse
+// it.
+//
+// # Tests
+//
+// All tests without linux or windows in the file's name must pass. What the system
+// lacks is said in helpers_test.go (canShortenMapped) and ways_posix_test.go.
 
 // A space is address space that this package owns, in whole pages.
 type space struct {
@@ -104,7 +117,7 @@ type request struct {
 	addr     uintptr // of the first page
 	exact    bool    // at addr or not at all; otherwise addr is welcome, not needed
 	hidden   bool    // without access at first
-	private  bool    // stores are seen here only: copy-on-write of a file, or memory
+	private  bool    // stores are seen here only: copy-on-write of a file, or memory, even if flags share it: then flags count
 	spare    bool    // more space than is in use yet
 	hugeHint bool    // huge pages where the system likes
 	rights   rights
@@ -124,7 +137,7 @@ type status struct {
 	nameless bool    // it has no name (any more)
 	lingers  bool    // it may write back, and wait, when a mapping of it goes
 	what     string  // in words, with an article, if it is no regular file
-	asks     bool    // mapping it has no effect, so that the system can be asked what is wrong
+	asks     bool    // mapping it has no effect, so that the system can be asked what is wrong: any error of mapSpace but wantsSpace then means "cannot be mapped"
 }
 
 // A fileID stays the same as long as a file is open. Two files may have the same:

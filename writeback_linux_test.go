@@ -19,24 +19,6 @@ import (
 // A write-back that fails is told once by the kernel, to one of those who ask, and
 // to every Sync by this package.
 
-// onCalls asks fn before every system call of the package, until the end of the
-// test. It may refuse it, or wait.
-func onCalls(t testing.TB, fn func(call string) error) {
-	intercept.Store(&fn)
-	t.Cleanup(func() { intercept.Store(nil) })
-}
-
-// refusing refuses the next n calls of a name, and then none any more.
-func refusing(t testing.TB, name string, errno unix.Errno, n int) {
-	onCalls(t, func(call string) error {
-		if call != name || n == 0 {
-			return nil
-		}
-		n--
-		return errno
-	})
-}
-
 // wantLost checks that a Sync told of a write-back that failed with errno.
 func wantLost(t testing.TB, what string, err error, errno unix.Errno, r *Region) {
 	t.Helper()
