@@ -15,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -63,9 +64,26 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// instead says what a system has in place of Linux's /dev/mem.
+var instead = map[string]string{
+	"darwin":  "macOS has no device of physical memory: a driver maps it",
+	"ios":     "iOS has no device of physical memory",
+	"windows": "Windows has no device of physical memory that programs may open: a driver maps it",
+	"freebsd": "needs root, and the mem(4) driver in the kernel; securelevel above 0 forbids stores",
+	"netbsd":  "needs root; a securelevel above 0 forbids stores",
+	"openbsd": "needs root, and kern.allowkmem=1 set before securelevel rises",
+	"solaris": "needs root; see mem(4D)",
+	"illumos": "needs root; see mem(4D)",
+	"plan9":   "Plan 9 maps no files, and has physical memory as segments: see segment(3)",
+	"js":      "a browser or node shows no physical memory",
+	"wasip1":  "a WebAssembly host shows no physical memory",
+}
+
 // remedy says what is needed where a device is absent or forbidden.
 func remedy(device string, err error) string {
 	switch {
+	case instead[runtime.GOOS] != "" && device == "/dev/mem" && !errors.Is(err, mmap.ErrRange):
+		return " (" + instead[runtime.GOOS] + ")"
 	case errors.Is(err, fs.ErrNotExist) && device == "/dev/mem":
 		return " (needs a kernel with CONFIG_DEVMEM, and a /dev that shows it)"
 	case errors.Is(err, fs.ErrPermission) && device == "/dev/mem":
