@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -91,7 +92,7 @@ func testAcrossPages[T Fixed](t *testing.T) {
 				} {
 					err := Guard(do)
 					var f *FaultError
-					if !errors.As(err, &f) || f.Region != r || f.Err != ErrTruncated || !firstMissing(r, f.Offset, want) {
+					if !errors.As(err, &f) || f.Region != r || f.Err != ErrTruncated || !firstMissing[T](r, f.Offset, want) {
 						t.Errorf("%s of %T at offset %d of a region from byte %d on, of whose file %d bytes are left: %v, want a fault at offset %d with ErrTruncated",
 							what, x, v.off, offset, present, err, want)
 					}
@@ -102,9 +103,12 @@ func testAcrossPages[T Fixed](t *testing.T) {
 }
 
 // firstMissing reports whether off is want, or on a machine that reports whole
-// pages, the first byte of its page.
-func firstMissing(r *Region, off, want int) bool {
-	return off == want || runtime.GOARCH == "s390x" && off == r.o.pageStart(want)
+// pages, the first byte of its page. MIPS with 32 bits accesses a float64 by halves,
+// the second one first.
+func firstMissing[T Fixed](r *Region, off, want int) bool {
+	_, float := any(T(0)).(float64)
+	halves := float && strings.TrimSuffix(runtime.GOARCH, "le") == "mips"
+	return off == want || runtime.GOARCH == "s390x" && off == r.o.pageStart(want) || halves && off == want+4
 }
 
 // A reportedFault is the panic of the Go runtime at a fault, of an address.
