@@ -66,7 +66,8 @@ type FaultError struct {
 	// Offset is that of a byte that could not be accessed, in bytes from the
 	// beginning of the region. For the access of one value it is the first such
 	// byte. (Linux on s390x reports addresses in whole pages, and Offset is then
-	// that of the page.)
+	// that of the page. A 32-bit MIPS accesses a float64 in two halves, the second
+	// one first, and Offset may be that of the second.)
 	Offset int
 
 	// Err is ErrClosed, ErrTruncated, ErrReadOnly or ErrIO. The processor does
