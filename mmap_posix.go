@@ -96,27 +96,6 @@ func (h handle) lacks(off, n int64) (from, end int64, err error) {
 	return min(max(off, size), end), end, err
 }
 
-// writeZeros allocates by writing.
-func (h handle) writeZeros(off, n int64) error {
-	from, end, err := h.lacks(off, n)
-	if err != nil || from == end {
-		return err
-	}
-	zeros := make([]byte, min(64<<10, end-from))
-	for from < end {
-		var written int
-		err := call("pwrite", func() (err error) {
-			written, err = unix.Pwrite(int(h), zeros[:min(int64(len(zeros)), end-from)], from)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		from += int64(written)
-	}
-	return nil
-}
-
 // fsync is fsync(2).
 func (h handle) fsync() error {
 	return call("fsync", func() error { return unix.Fsync(int(h)) })

@@ -32,3 +32,8 @@ func (h handle) sync() error { return h.fsync() }
 func (h handle) allocate(off, n int64) error { return h.writeZeros(off, n) }
 
 func maxMappings() (name string, n int) { return "", manyMappings }
+
+// blocks returns their size, how many there are, and how many are free.
+func blocks(fs *unix.Statfs_t) (size, all, free uint64) {
+	return uint64(fs.Bsize), uint64(fs.Blocks), uint64(fs.Bfree)
+}
