@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -248,5 +249,43 @@ func TestAVagueErrorOfMmapIsFoundOut(t *testing.T) {
 		if errors.Is(err, fs.ErrExist) {
 			t.Errorf("%v: says that the address is taken: %v", errno, err)
 		}
+	}
+}
+
+func TestWantOfSpaceNamesTheLimits(t *testing.T) {
+	err := limited(os.NewSyscallError("mmap", unix.ENOMEM), 12345)
+	words := []string{"12345 bytes"}
+	if name, n := maxMappings(); name != "" {
+		words = append(words, name, itoa(n))
+	}
+	if n := resource(dataLimit); n < maxSpace {
+		words = append(words, "RLIMIT_DATA")
+	}
+	wantErr(t, err, unix.ENOMEM, words...)
+	err = limited(os.NewSyscallError("mmap", unix.EAGAIN), 12345)
+	wantErr(t, err, unix.EAGAIN, "12345 bytes", "swap")
+	if strings.Contains(err.Error(), "RLIMIT") {
+		t.Errorf("%v: no limit of address space was in the way", err)
+	}
+	if err := limited(os.NewSyscallError("mmap", unix.EACCES), 1); err.Error() != "mmap: "+unix.EACCES.Error() {
+		t.Errorf("not for want of space: %v", err)
+	}
+	if n := limits().mappings; n < 1000 {
+		t.Errorf("the process may have %d mappings?", n)
+	}
+}
+
+func TestDevicesThatCannotBeMappedAreNamed(t *testing.T) {
+	for _, errno := range []error{unix.ENODEV, unix.EINVAL, unix.EIO} {
+		err := unfitToMap("/dev/x", status{kind: device, what: aDevice}, os.NewSyscallError("mmap", errno))
+		wantErr(t, err, errors.ErrUnsupported, "/dev/x", aDevice, "cannot be mapped")
+	}
+	err := unfitToMap("/dev/x", status{kind: device, what: aDevice}, os.NewSyscallError("mmap", unix.EACCES))
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a device that may not be mapped, for want of a right: %v", err)
+	}
+	err = unfitToMap("f", status{kind: regular}, os.NewSyscallError("mmap", unix.EINVAL))
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("EINVAL of a regular file: %v", err)
 	}
 }

@@ -1,13 +1,12 @@
-//go:build unix && !aix && (!linux || mmap_posix)
+//go:build openbsd || dragonfly || mmap_posix
 
 package mmap
 
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
-	"runtime"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -79,9 +78,6 @@ func TestWritingZerosTakesBlocks(t *testing.T) {
 
 // On a full disk nothing is left of a file that could not be made, nor of a growth.
 func TestWritingZerosOnAFullDisk(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("which call allocates is this system's own")
-	}
 	dir, page := t.TempDir(), int64(os.Getpagesize())
 	full := func() {
 		refuse(t, "pwrite", 1, func() error { return unix.ENOSPC })
@@ -102,40 +98,27 @@ func TestWritingZerosOnAFullDisk(t *testing.T) {
 	}
 }
 
-func TestWantOfSpaceNamesTheLimits(t *testing.T) {
-	err := limited(os.NewSyscallError("mmap", unix.ENOMEM), 12345)
-	words := []string{"12345 bytes"}
-	if name, n := maxMappings(); name != "" {
-		words = append(words, name, itoa(n))
+// A file of which is known that it does not fit would fill the disk for everybody.
+func TestWhatDoesNotFitIsNotBegun(t *testing.T) {
+	name := tempFile(t, pattern(10))
+	ask := func(call string) error {
+		if call == "pwrite" {
+			t.Error("writes zeros")
+			return unix.EIO
+		}
+		return nil
 	}
-	if n := resource(dataLimit); n < maxSpace {
-		words = append(words, "RLIMIT_DATA")
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	wantErr(t, err, unix.ENOMEM, words...)
-	err = limited(os.NewSyscallError("mmap", unix.EAGAIN), 12345)
-	wantErr(t, err, unix.EAGAIN, "12345 bytes", "swap")
-	if strings.Contains(err.Error(), "RLIMIT") {
-		t.Errorf("%v: no limit of address space was in the way", err)
-	}
-	if err := limited(os.NewSyscallError("mmap", unix.EACCES), 1); err.Error() != "mmap: "+unix.EACCES.Error() {
-		t.Errorf("not for want of space: %v", err)
-	}
-	if n := limits().mappings; n < 1000 {
-		t.Errorf("the process may have %d mappings?", n)
-	}
-}
-
-func TestDevicesThatCannotBeMappedAreNamed(t *testing.T) {
-	for _, errno := range []error{unix.ENODEV, unix.EINVAL, unix.EIO} {
-		err := unfitToMap("/dev/x", status{kind: device, what: aDevice}, os.NewSyscallError("mmap", errno))
-		wantErr(t, err, errors.ErrUnsupported, "/dev/x", aDevice, "cannot be mapped")
-	}
-	err := unfitToMap("/dev/x", status{kind: device, what: aDevice}, os.NewSyscallError("mmap", unix.EACCES))
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("a device that may not be mapped, for want of a right: %v", err)
-	}
-	err = unfitToMap("f", status{kind: regular}, os.NewSyscallError("mmap", unix.EINVAL))
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("EINVAL of a regular file: %v", err)
+	defer f.Close()
+	for _, size := range []int64{1 << 58, math.MaxInt64} {
+		intercept.Store(&ask)
+		err = control(f, func(h handle) error { return h.writeZeros(0, size) })
+		intercept.Store(nil)
+		if !errors.Is(err, unix.ENOSPC) || !bytes.Equal(contents(t, name), pattern(10)) {
+			t.Errorf("%d bytes: %v, or another file", size, err)
+		}
 	}
 }
