@@ -155,7 +155,8 @@ func (h handle) status() (status, error) {
 		return err
 	})
 	switch {
-	case err != nil:
+	case err != nil: // Wine says so of disks
+		s.what = "a device"
 		return s, err
 	case kind == windows.FILE_TYPE_PIPE:
 		s.what = "a pipe or a socket"
