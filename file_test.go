@@ -264,11 +264,7 @@ func TestDescriptors(t *testing.T) {
 				}
 				regions[i] = r
 			}
-			slack := 0
-			if runtime.GOOS == "windows" {
-				slack = owning / 2 // every thread of the Go runtime has a few handles
-			}
-			if got := count() - before; got < owning || got > owning+slack {
+			if got := count() - before; got != owning {
 				t.Errorf("%d regions of a borrowed file and %d of their own keep %d descriptors", borrowing, owning, got)
 			}
 			for i, r := range regions {
@@ -281,7 +277,7 @@ func TestDescriptors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := count() - before; got > slack {
+			if got := count() - before; got > 0 {
 				t.Errorf("%d descriptors are left after Close", got)
 			}
 		})

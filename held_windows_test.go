@@ -3,7 +3,6 @@ package mmap
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -76,16 +75,14 @@ func TestCloseReturnsWhileACallIsHeld(t *testing.T) {
 	} {
 		for _, kind := range []string{"owned", "borrowed"} {
 			t.Run(tt.name+" of a file "+kind, func(t *testing.T) {
-				if !placeholders() && tt.grows {
-					t.Skip(cannotGrow)
+				if tt.grows {
+					growsFiles(t)
 				}
-				name := filepath.Join(t.TempDir(), "f")
+				var name string
 				prepare := func() *Region {
-					if err := os.WriteFile(name, quiet(5*page), 0o600); err != nil {
-						t.Fatal(err)
-					}
+					name = tempFile(t, quiet(5*page))
 					c := Config{Mode: ReadWrite, Sparse: tt.sparse, Lock: tt.locked}
-					if placeholders() {
+					if cannotGrow == "" {
 						c.Reserve = int64(100 * page)
 					}
 					f, err := os.OpenFile(name, os.O_RDWR, 0)

@@ -12,12 +12,16 @@ import (
 // isWine says whether this is Wine and not Windows.
 var isWine = windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
 
-// cannotGrow is why a test is left out before Windows 10 (1803), or under Wine 8.
-const cannotGrow = "before Windows 10 (1803) a region of a file cannot grow: there are no placeholders"
-
-var getHandleInformation = kernel32.NewProc("GetHandleInformation")
+var (
+	getHandleInformation = kernel32.NewProc("GetHandleInformation")
+	ntQueryObject        = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtQueryObject")
+)
 
 func init() {
+	if !placeholders() {
+		cannotGrow = "before Windows 10 (1803), and under Wine 8, there are no placeholders, so a region of a file cannot grow"
+		fileTombstone = "---s" // the view itself, which keeps its file
+	}
 	systemMapsAt = func(addr uintptr) string { perms, _ := queryAt(addr); return perms }
 	systemMappings = func() (n int) {
 		for addr := uintptr(64 << 10); ; {
@@ -31,16 +35,29 @@ func init() {
 			addr += size
 		}
 	}
-	systemDescriptors = func(t testing.TB) int {
-		n := 0
-		for h, last := uintptr(4), uintptr(0); h < last+4*4096; h += 4 { // GetProcessHandleCount tells nothing on Wine
-			var flags uint32
-			if r, _, _ := getHandleInformation.Call(h, uintptr(unsafe.Pointer(&flags))); r != 0 {
-				n, last = n+1, h
-			}
+	systemDescriptors = func(t testing.TB) int { return countHandles("File") + countHandles("Section") }
+}
+
+// countHandles counts the handles of the process of a type. GetProcessHandleCount
+// tells nothing on Wine, and counts the handles that each thread of the Go runtime
+// has.
+func countHandles(kind string) (n int) {
+	const typeInformation = 2
+	for h, last := uintptr(4), uintptr(0); h < last+4*4096; h += 4 {
+		var flags uint32
+		if r, _, _ := getHandleInformation.Call(h, uintptr(unsafe.Pointer(&flags))); r == 0 {
+			continue
 		}
-		return n
+		last = h
+		var about struct {
+			name windows.NTUnicodeString
+			rest [1024]byte
+		}
+		if r, _, _ := ntQueryObject.Call(h, typeInformation, uintptr(unsafe.Pointer(&about)), unsafe.Sizeof(about), 0); r == 0 && about.name.String() == kind {
+			n++
+		}
 	}
+	return n
 }
 
 // queryAt says in the words of /proc/self/maps what VirtualQuery says of an

@@ -75,6 +75,7 @@ func TestAStoreWhileTheRegionBecomesWritable(t *testing.T) {
 }
 
 func TestEveryMethodAtOnceOnOneRegion(t *testing.T) {
+	growsFiles(t)
 	runChild(t, childAtOnce)
 }
 

@@ -211,6 +211,8 @@ func runScript(name string, s script) error {
 
 func TestRandomSequences(t *testing.T) {
 	needMappings(t)
+	growsFiles(t)
+	leavesOut(t, "files that get shorter")
 	name := filepath.Join(t.TempDir(), "f")
 	for seed := range rounds(2000) {
 		s := make(script, 40+seed%200)
@@ -223,6 +225,7 @@ func TestRandomSequences(t *testing.T) {
 
 func FuzzRegion(f *testing.F) {
 	needMappings(f)
+	growsFiles(f)
 	// at is an argument that comes out at half a page times n.
 	at := func(n int) []byte {
 		x := n<<4 | 4<<1

@@ -89,6 +89,7 @@ func TestOpenOrCreateAtTheSameTimeIsOneFile(t *testing.T) {
 	const callers = 8
 	for range 20 {
 		name := filepath.Join(t.TempDir(), "file")
+		t.Cleanup(func() { letGo(t, name) })
 		var all sync.WaitGroup
 		for i := range callers {
 			all.Go(func() {

@@ -46,8 +46,8 @@ func TestATombstoneStaysAsLongAsItCanBeReached(t *testing.T) {
 		for range 5 {
 			runtime.GC()
 			for _, a := range []uintptr{addr, addr + uintptr(7*page) - 1} {
-				if got := mapsAt(t, a); got != tombstone {
-					t.Errorf("%s is left: the kernel says %q after Close, want %q", what, got, tombstone)
+				if got := mapsAt(t, a); got != fileTombstone {
+					t.Errorf("%s is left: the kernel says %q after Close, want %q", what, got, fileTombstone)
 				}
 			}
 		}

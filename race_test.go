@@ -33,6 +33,7 @@ type holding struct {
 }
 
 func TestNoForeignByteIsEverSeen(t *testing.T) {
+	growsFiles(t)
 	t.Log(runChild(t, childForeign))
 }
 

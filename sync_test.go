@@ -44,6 +44,7 @@ func (rec *record) sum() uint32 {
 
 func TestWhatWasSyncedOutlivesAKill(t *testing.T) {
 	needMappings(t)
+	growsFiles(t)
 	const writers = 2
 	kills := rounds(100) * writers
 	var wg sync.WaitGroup

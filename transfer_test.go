@@ -297,6 +297,7 @@ func tryTransfer(t testing.TB, dir string, kind, where uint8, to, from, n uint32
 // copy, with pages missing at the start, in the middle and at the end.
 func TestCopiesAreAsTheBuiltInCopyUpToTheFirstMissingByte(t *testing.T) {
 	needMappings(t)
+	leavesOut(t, "pages that are missing at the end of a file")
 	page := uint32(os.Getpagesize())
 	rnd := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
