@@ -160,8 +160,10 @@
 // Windows from 10 (1803) on, tested under Wine only. Windows does not shorten a file
 // while anyone has it mapped: [Region.Resize] to less is an error there, and a
 // growth that fails may leave the file longer. A region that has grown is several
-// views, which Close gives back one after another. Before Windows 10 (1803) a region
-// cannot grow.
+// views, one for every growth beyond its last page, which Close gives back one after
+// another: a program that appends should grow in large steps, such as a quarter of
+// what there is. Before Windows 10 (1803) a region of a file cannot grow, and its file
+// can be deleted or truncated only when nothing reaches the closed region any more.
 //
 // macOS, FreeBSD, NetBSD, OpenBSD, DragonFly, Solaris and illumos take the plain
 // POSIX ways. Those are tested on Linux; what each system has of its own follows its

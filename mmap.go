@@ -94,7 +94,8 @@ type Config struct {
 	// and reports what could not be: see [Region.Populate].
 	Populate bool
 
-	// Lock keeps the pages in memory, as mlock(2) does; RLIMIT_MEMLOCK applies.
+	// Lock keeps the pages in memory, as mlock(2) does; RLIMIT_MEMLOCK applies, on
+	// Windows the minimum working set (SetProcessWorkingSetSizeEx).
 	// What Resize and Refresh add is locked as well.
 	Lock bool
 

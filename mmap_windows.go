@@ -34,15 +34,45 @@ import (
 //
 // Every growth beyond the last page is one view more. They are not merged while the
 // region is open: for a moment there would be no view, and an access that the
-// program may make would fault. A view costs the system a descriptor, there is no
-// limit to their number, and what walks through them finds the first by bisection.
-// Close puts the placeholders together, so that a tombstone is one.
+// program may make would fault. Nor can a section reach beyond the file's end: one
+// that does makes the file grow. No limit to the number of views is documented; what
+// walks through them finds the first by bisection. FlushViewOfFile, VirtualLock and
+// VirtualProtect take one view at a time. Close puts the placeholders together, so
+// that a tombstone is one.
+//
+// 10,000 growths by a page, under Wine 10: each takes 1.4 ms, as the first does.
+// Afterwards Sync of all takes 45 ms, Protect 25 ms, a fault under Guard 50 µs, and
+// Close 1.8 s. What that is on Windows is not measured.
 //
 // # Memory
 //
 // Memory is reserved in the place of a placeholder, at least as much as there is
 // already, so that there are few pieces, and committed as the region grows. To
 // decommit is to discard, and to bury.
+//
+// # What may wait for a disk
+//
+// CreateFileMapping and the question for a file's size may: handle.source makes both,
+// without the lock that Close takes. To map and to unmap a view is taken for the work
+// of memory, though unproven. VirtualLock reads pages in, and Windows may let an
+// unmapping of the same process wait for it; that wait is the system's.
+//
+// # Core dumps
+//
+// A placeholder has no pages, and neither has memory that is reserved and not
+// committed. So no dump has what lies beyond Len, and WerRegisterExcludedMemoryBlock
+// is not needed.
+//
+// # Where the facts are from
+//
+// Placeholders, their splitting and replacing: Microsoft's pages of memoryapi.h,
+// VirtualAlloc2, VirtualFree, MapViewOfFile3 and UnmapViewOfFile2. That a read-write
+// section which is larger than its file makes the file grow: CreateFileMappingW. That
+// a mapped file is not made shorter: SetEndOfFile. That views of one file are
+// coherent: "File Mapping", and MapViewOfFile. All ran under Wine 10. Not documented,
+// and proven under Wine only: that a view of the last page may be asked for with size
+// 0 in the place of a placeholder, and that its bytes behind the file's old end come
+// to life.
 //
 // # What Windows cannot do
 //
@@ -400,4 +430,4 @@ func (s *space) populate(from, to uintptr, store bool) error {
 }
 
 func (s *space) hugeHint()                      {}
-func (s *space) dump(from, to uintptr, on bool) {}
+func (s *space) dump(from, to uintptr, on bool) {} // see the head of this file
