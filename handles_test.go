@@ -131,6 +131,9 @@ func TestACopyOfARegionIsAHandleOnTheSameMapping(t *testing.T) {
 // What views, faults and RegionOf return is a handle on their own mapping, also
 // where another was assigned to the Region that the constructor returned.
 func TestAssigningARegionHarmsNoView(t *testing.T) {
+	if cannotGrow != "" {
+		t.Skip("before Windows 10 (1803) a closed region that is still reachable, as this test's cleanups are, keeps its file")
+	}
 	page := os.Getpagesize()
 	for _, tt := range []struct {
 		name   string
