@@ -2,122 +2,286 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"runtime"
-	"sync/atomic"
 )
 
-// Populate brings the pages that hold the n bytes at off into memory, and returns
-// when they are there. Later accesses then find them. n may be ToEnd. If
-// one cannot be supplied, because the file was truncated or the device failed, it
-// returns a [*FaultError] with the offset of the first such byte. After Close it
-// is ErrClosed.
+// What a program tells the system of the memory that it uses: how it will use it,
+// and what has to stay. And what the system says of it.
+
+// An Advice says how a program is going to use memory. See [Region.Advise].
 //
-// It waits in a system call where the system has one (Linux 5.14: madvise(2),
-// MADV_POPULATE_READ). Elsewhere it reads through the file first. Either way other
-// goroutines run meanwhile, which they do not while a page fault waits for a slow
-// disk.
+// Below stands what each means to Linux (madvise(2)), for pages of a file and for
+// private memory: that of Anonymous, and the pages of a CopyOnWrite region that were
+// stored to. Most are hints, which change no byte. Those that lose bytes say so.
+type Advice int
+
+const (
+	// Normal takes Sequential and Random back.
+	Normal Advice = iota
+	// Sequential: the bytes will be read in order. The system reads a file
+	// further ahead, and gives pages up soon after they were read.
+	Sequential
+	// Random: the bytes will be read in no order. The system reads nothing of a file
+	// ahead: each fault brings one page.
+	Random
+	// WillNeed: the bytes will be read soon. The system begins to read those of a
+	// file, and swapped memory, and does not wait for it. See [Region.Populate],
+	// which does.
+	WillNeed
+	// DontNeed: the bytes are not needed soon. On Linux, private memory loses its
+	// contents: Anonymous reads as zero afterwards, CopyOnWrite as the file.
+	// Shared pages leave this process and keep their bytes, as all do on other systems.
+	DontNeed
+	// Cold: the pages are the first to go when memory is short. Linux 5.4.
+	Cold
+	// PageOut: the pages go now, to the file or to swap space. Linux 5.4.
+	PageOut
+	// Free: private memory may lose its contents at any time, until the next store
+	// to a page. It reads as before or as zero. Linux 4.5; not for files.
+	Free
+	// Remove loses the bytes for everybody: it makes a hole in the file, which reads as
+	// zero and takes no space on the disk. The region must be ReadWrite. For files
+	// whose file system can do it, and for shared memory. Linux 2.6.16.
+	Remove
+	// HugePage: use transparent huge pages. For memory, tmpfs where its mount
+	// allows it, and for files as far as the file system does. Linux 2.6.38.
+	HugePage
+	// NoHugePage: use none. Linux 2.6.38.
+	NoHugePage
+	// Collapse puts huge pages in the place of small ones now, and returns when
+	// it is done. The range must hold a whole huge page. Linux 6.1.
+	Collapse
+	// PopulateRead brings the pages in, ready to be loaded from, as
+	// [Region.Populate] does, on every system.
+	PopulateRead
+	// PopulateWrite brings the pages in, ready to be stored to: a file takes disk
+	// space for its holes. The region must not be ReadOnly. On every system.
+	PopulateWrite
+	// DontDump: core dumps leave the pages out. Linux 3.4.
+	DontDump
+	// DoDump takes DontDump back. Linux 3.4.
+	DoDump
+	// WipeOnFork: a child of fork(2) finds zeros. For private memory. Linux 4.14.
+	// A program that Go starts begins without any of these pages.
+	WipeOnFork
+	// KeepOnFork takes WipeOnFork back. Linux 4.14.
+	KeepOnFork
+	// Mergeable: pages of private memory with the same contents may become one, until
+	// somebody stores to them (KSM). Linux 2.6.32.
+	Mergeable
+	// Unmergeable takes Mergeable back, and makes the pages several again. Linux 2.6.32.
+	Unmergeable
+)
+
+var adviceNames = [...]string{"Normal", "Sequential", "Random", "WillNeed", "DontNeed", "Cold", "PageOut", "Free", "Remove", "HugePage", "NoHugePage", "Collapse", "PopulateRead", "PopulateWrite", "DontDump", "DoDump", "WipeOnFork", "KeepOnFork", "Mergeable", "Unmergeable"}
+
+func (a Advice) known() bool { return a >= 0 && int(a) < len(adviceNames) }
+
+// String returns the name of the constant.
+func (a Advice) String() string {
+	if a.known() {
+		return adviceNames[a]
+	}
+	return fmt.Sprintf("Advice(%d)", int(a))
+}
+
+// Advise tells the system how the n bytes at off are going to be used. n may be
+// ToEnd. Advice is for whole pages: it goes to every page that holds one of the
+// bytes. But advice that loses bytes goes only to pages of which the range has every
+// byte of the region, and which hold no byte that is not the region's.
 //
-// Pages of a file are loaded, and a later store to one may still take a short
-// fault. Pages of memory are made ready to be stored to. The memory of devices is
-// left alone: to load from it may have effects.
-func (r *Region) Populate(off, n int) error {
-	m, err := r.valid("populate")
+// It holds for the pages that are there now: what Resize adds has none. Advice that
+// the system does not have, or not for this kind of memory, is
+// errors.ErrUnsupported, and the error says since when it is known. The mapping
+// works on without it.
+//
+// Devices are not touched: WillNeed, PopulateRead and PopulateWrite do nothing to
+// them. Remove and PopulateWrite of a ReadOnly region are
+// ErrReadOnly. A page that Populate... cannot bring in is a [*FaultError], as of
+// [Region.Populate]. After Close, or if it happens meanwhile, the error is ErrClosed.
+func (r *Region) Advise(off, n int, advice Advice) error {
+	m, err := r.valid("advise")
 	if err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(r.o)
-	if n, err = m.within("populate", off, n); err != nil {
+	if n, err = m.within("advise", off, n); err != nil {
 		return err
 	}
-	return m.populate(off, n)
-}
-
-func (m *mapping) populate(off, n int) error {
-	if n == 0 || m.kind == device {
-		return m.check("populate")
-	}
-	a := aLoad
-	if m.kind == memory && Mode(m.mode.Load()) != ReadOnly {
-		a = aStore
+	what := fmt.Sprintf("advise %v for %d bytes at offset %d of %s", advice, n, off, m.describe())
+	populates := advice == PopulateRead || advice == PopulateWrite
+	switch mode := Mode(m.mode.Load()); {
+	case !advice.known():
+		return failf(errors.ErrUnsupported, "%s: there is no such advice", what)
+	case advice == Remove && mode != ReadWrite, advice == PopulateWrite && mode == ReadOnly:
+		return failf(ErrReadOnly, "%s: region is %v", what, mode)
+	case advice == Free && m.kind != memory:
+		return failf(errors.ErrUnsupported, "%s: only memory can be free", what)
+	case n == 0, m.kind == device && (populates || advice == WillNeed):
+		return m.check("advise")
+	case populates:
+		a := aLoad
+		if advice == PopulateWrite {
+			a = aStore
+		}
+		return m.bringIn("advise", off, n, a)
 	}
 	from, to := m.span(off, n)
-	err := m.space.populate(from, to, a == aStore)
+	if m.loses(advice) {
+		if from, to = m.wholePages(off, n); from >= to {
+			return m.check("advise")
+		}
+	}
+	err = m.space.advise(from, to, advice)
+	if closed := m.check("advise"); closed != nil {
+		return closed
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
-		m.readThrough(off, n)
+		return because(pathError(m.name, err), errors.ErrUnsupported, "%s", what)
+	}
+	return pathError(m.name, err)
+}
+
+// loses reports whether bytes are lost by the advice.
+func (m *mapping) loses(a Advice) bool {
+	return a == Remove || m.request.private && (a == DontNeed || a == Free)
+}
+
+// wholePages returns the pages all of whose bytes are within the n bytes at off. In
+// private memory nothing of the last page lies behind the region's end.
+func (m *mapping) wholePages(off, n int) (from, to uintptr) {
+	begin, end := m.slack+uintptr(off), m.slack+uintptr(off)+uintptr(n)
+	from, to = roundUp(begin, m.page()), end&^(m.page()-1)
+	if m.request.private && int64(off+n) == m.len.Load() {
+		to = roundUp(end, m.page())
+	}
+	if m.request.private && off == 0 {
+		from = 0
+	}
+	return from, to
+}
+
+// Lock keeps the pages that hold the n bytes at off in memory, and returns when
+// they are there: they are neither written to swap space nor given up (mlock(2),
+// VirtualLock). n may be ToEnd. What Resize adds is not locked, unless Config.Lock
+// was set.
+//
+// Locks do not nest: one Unlock undoes any number of them. Two ranges that share a
+// page share its lock, within a region and not between regions. If Lock fails, no
+// page of the range is locked. The error names the limit, or is a [*FaultError] for
+// a page that cannot be had. If the region is closed meanwhile it is ErrClosed, and nothing is
+// locked.
+func (r *Region) Lock(off, n int) error {
+	m, err := r.valid("lock")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("lock", off, n); err != nil {
+		return err
+	}
+	err = m.lockPages(off, n)
+	if closed := m.check("lock"); closed != nil {
+		return closed
 	}
 	if err != nil {
-		if f := m.touch(off, n, a); f != nil {
-			return f.explain(a)
-		}
-	}
-	return m.check("populate")
-}
-
-// readThrough reads n bytes of the file at off by ordinary reads, whose bytes
-// nobody wants: the pages are in memory afterwards, and other goroutines ran
-// meanwhile. What cannot be read is left to the accesses that follow.
-func (m *mapping) readThrough(off, n int) {
-	if m.kind != regular && m.kind != block {
-		return
-	}
-	m.file.use(func(h handle) error {
-		buf := make([]byte, min(n, 256<<10))
-		for at := 0; at < n; {
-			k, err := h.readAt(buf[:min(len(buf), n-at)], m.offset+int64(off+at))
-			if k <= 0 || err != nil {
-				return err
-			}
-			at += k
-		}
-		return nil
-	})
-}
-
-// touch makes every page of the n bytes at off accessible: loads from it, or makes
-// it ready to be stored to without a change of its bytes, whatever others store
-// meanwhile. It returns the fault where that is not possible. The caller has made
-// sure that nothing minds: the bytes of devices do.
-func (m *mapping) touch(off, n int, a access) *fault {
-	if from, to := m.span(off, n); a == aStore && m.space.populate(from, to, true) == nil {
-		return nil
-	}
-	at := off
-	f, err := catch(func() error {
-		for ; at < off+n; at = m.pageStart(at) + m.pageLeft(m.pageStart(at)) {
-			if a == aLoad {
-				touched.Store(uint32(*(*byte)(m.at(at))))
-				continue
-			}
-			from, to := m.span(at, 1)
-			err := m.space.populate(from, to, true)
-			if errors.Is(err, errors.ErrUnsupported) {
-				// An atomic addition of nothing to the first word of the page.
-				add32((*uint32)(m.space.at(from)), 0)
-			} else if err != nil {
-				return err
+		from, to := m.span(off, n)
+		m.space.unlock(from, to)
+		if m.kind != device {
+			if f := m.touch(off, n, aLoad); f != nil {
+				return f.explain(aLoad)
 			}
 		}
-		return nil
-	})
-	if f == nil && err == nil {
-		return nil
 	}
-	return &fault{m: m, o: m.owner.Value(), off: at}
+	return err
 }
 
-// pageLeft returns the number of bytes from byte off to the end of its page.
-func (m *mapping) pageLeft(off int) int {
-	return int(m.page() - (m.slack+uintptr(off))%m.page())
+// Unlock lets the pages that hold the n bytes at off go again. n may be ToEnd. What
+// is not locked stays so: that is no error.
+func (r *Region) Unlock(off, n int) error {
+	m, err := r.valid("unlock")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("unlock", off, n); err != nil {
+		return err
+	}
+	if n > 0 {
+		from, to := m.span(off, n)
+		err = m.space.unlock(from, to)
+	}
+	if closed := m.check("unlock"); closed != nil {
+		return closed
+	}
+	return pathError(m.name, err)
 }
 
-// touched makes the compiler keep the loads of touch.
-var touched atomic.Uint32
-
-// lockPages keeps the pages of the n bytes at off in memory.
+// lockPages keeps the pages of the n bytes at off in memory. If that fails, some may
+// be locked.
 func (m *mapping) lockPages(off, n int) error {
 	if n == 0 {
 		return nil
 	}
 	from, to := m.span(off, n)
-	return pathError(m.name, m.space.lock(from, to))
+	err := m.space.lock(from, to)
+	if m.closed.Load() { // a tombstone must not use the limit up
+		m.space.unlock(from, to)
+	}
+	return pathError(m.name, err)
+}
+
+// Resident says which pages of the n bytes at off are in memory: one bool for each
+// page of PageSize bytes, the one that holds byte off first. n may be ToEnd. The
+// answer may be out of date when it arrives.
+//
+// Of a file's page, Linux says whether anybody has brought it into memory
+// (mincore(2)). Only of files that the process owns or may write: it says true of all pages of
+// other files (since 5.2). Windows says whether the page is in this process's
+// working set (QueryWorkingSetEx). A system that does not tell is
+// errors.ErrUnsupported.
+func (r *Region) Resident(off, n int) ([]bool, error) {
+	m, err := r.valid("ask for residency")
+	if err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("ask for residency of", off, n); err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return []bool{}, m.check("ask for residency of")
+	}
+	from, to := m.span(off, n)
+	small := uintptr(os.Getpagesize())
+	pages := make([]bool, (to-from)/small)
+	err = m.space.resident(from, to, pages)
+	if closed := m.check("ask for residency of"); closed != nil {
+		return nil, closed
+	}
+	if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			err = because(pathError(m.name, err), errors.ErrUnsupported, "ask for residency of %d bytes at offset %d of %s", n, off, m.describe())
+		}
+		return nil, pathError(m.name, err)
+	}
+	return together(pages, int(m.page()/small)), nil
+}
+
+// together makes one page of each k pages, which is in memory if all of them are.
+func together(pages []bool, k int) []bool {
+	if k == 1 {
+		return pages
+	}
+	huge := pages[:0]
+	for ; len(pages) > 0; pages = pages[k:] {
+		all := true
+		for _, in := range pages[:k] {
+			all = all && in
+		}
+		huge = append(huge, all)
+	}
+	return huge
 }

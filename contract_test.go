@@ -75,44 +75,56 @@ var _ = struct {
 	return f
 }(mmap.Config{}))
 
+// Memory files.
+var (
+	_ func(name string, size int64) (*os.File, error) = mmap.MemFile
+	_ func(*os.File, mmap.Seals) error                = mmap.Seal
+	_ func(*os.File) (mmap.Seals, error)              = mmap.SealsOf
+	_                                                 = mmap.SealShrink | mmap.SealGrow | mmap.SealWrite | mmap.SealFutureWrite | mmap.SealSeal
+)
+
 // Methods of a Region, all on the pointer.
 var (
-	_ func(*mmap.Region) int                             = (*mmap.Region).Len
-	_ func(*mmap.Region) int                             = (*mmap.Region).Cap
-	_ func(*mmap.Region) int64                           = (*mmap.Region).Offset
-	_ func(*mmap.Region) mmap.Mode                       = (*mmap.Region).Mode
-	_ func(*mmap.Region) string                          = (*mmap.Region).Name
-	_ func(*mmap.Region) uintptr                         = (*mmap.Region).Addr
-	_ func(*mmap.Region) int                             = (*mmap.Region).PageSize
-	_ func(*mmap.Region) []byte                          = (*mmap.Region).Bytes
-	_ func(*mmap.Region) []byte                          = (*mmap.Region).Reserved
-	_ func(*mmap.Region, []byte, int64) (int, error)     = (*mmap.Region).ReadAt
-	_ func(*mmap.Region, []byte, int64) (int, error)     = (*mmap.Region).WriteAt
-	_ func(*mmap.Region, io.Writer) (int64, error)       = (*mmap.Region).WriteTo
-	_ func(*mmap.Region, int64) error                    = (*mmap.Region).Resize
-	_ func(*mmap.Region) error                           = (*mmap.Region).Refresh
-	_ func(*mmap.Region) error                           = (*mmap.Region).Sync
-	_ func(r *mmap.Region, off, n int) error             = (*mmap.Region).SyncRange
-	_ func(r *mmap.Region, off, n int) error             = (*mmap.Region).Flush
-	_ func(r *mmap.Region, off, n int) error             = (*mmap.Region).Populate
-	_ func(*mmap.Region, mmap.Mode) error                = (*mmap.Region).Protect
-	_ func(*mmap.Region) error                           = (*mmap.Region).Close
-	_ func(*mmap.Region) string                          = (*mmap.Region).String
-	_ func(func() error) error                           = mmap.Guard
-	_ func(r *mmap.Region, off int) (uint16, error)      = mmap.Get[uint16]
-	_ func(r *mmap.Region, off int, x float32) error     = mmap.Put[float32]
-	_ func(mmap.Mode) string                             = mmap.Mode.String
-	_ io.ReaderAt                                        = (*mmap.Region)(nil)
-	_ io.WriterAt                                        = (*mmap.Region)(nil)
-	_ io.WriterTo                                        = (*mmap.Region)(nil)
-	_ io.Closer                                          = (*mmap.Region)(nil)
-	_ fmt.Stringer                                       = (*mmap.Region)(nil)
-	_ fmt.Stringer                                       = mmap.Mode(0)
-	_ func(r *mmap.Region, off, n int) (shapes, error)   = mmap.StructViewOf[shape]
-	_ func(r *mmap.Region, off, n int) (ints, error)     = mmap.ViewOf[int32]
-	_ func(r *mmap.Region, off, n int) (bigs, error)     = mmap.BigEndianOf[int32]
-	_ func(r *mmap.Region, off, n int) (littles, error)  = mmap.LittleEndianOf[int32]
-	_ func(r *mmap.Region, off, n int) (counters, error) = mmap.AtomicOf[int32]
+	_ func(*mmap.Region) int                                = (*mmap.Region).Len
+	_ func(*mmap.Region) int                                = (*mmap.Region).Cap
+	_ func(*mmap.Region) int64                              = (*mmap.Region).Offset
+	_ func(*mmap.Region) mmap.Mode                          = (*mmap.Region).Mode
+	_ func(*mmap.Region) string                             = (*mmap.Region).Name
+	_ func(*mmap.Region) uintptr                            = (*mmap.Region).Addr
+	_ func(*mmap.Region) int                                = (*mmap.Region).PageSize
+	_ func(*mmap.Region) []byte                             = (*mmap.Region).Bytes
+	_ func(*mmap.Region) []byte                             = (*mmap.Region).Reserved
+	_ func(*mmap.Region, []byte, int64) (int, error)        = (*mmap.Region).ReadAt
+	_ func(*mmap.Region, []byte, int64) (int, error)        = (*mmap.Region).WriteAt
+	_ func(*mmap.Region, io.Writer) (int64, error)          = (*mmap.Region).WriteTo
+	_ func(*mmap.Region, int64) error                       = (*mmap.Region).Resize
+	_ func(*mmap.Region) error                              = (*mmap.Region).Refresh
+	_ func(*mmap.Region) error                              = (*mmap.Region).Sync
+	_ func(r *mmap.Region, off, n int) error                = (*mmap.Region).SyncRange
+	_ func(r *mmap.Region, off, n int) error                = (*mmap.Region).Flush
+	_ func(r *mmap.Region, off, n int) error                = (*mmap.Region).Populate
+	_ func(r *mmap.Region, off, n int, a mmap.Advice) error = (*mmap.Region).Advise
+	_ func(r *mmap.Region, off, n int) error                = (*mmap.Region).Lock
+	_ func(r *mmap.Region, off, n int) error                = (*mmap.Region).Unlock
+	_ func(r *mmap.Region, off, n int) ([]bool, error)      = (*mmap.Region).Resident
+	_ func(*mmap.Region, mmap.Mode) error                   = (*mmap.Region).Protect
+	_ func(*mmap.Region) error                              = (*mmap.Region).Close
+	_ func(*mmap.Region) string                             = (*mmap.Region).String
+	_ func(func() error) error                              = mmap.Guard
+	_ func(r *mmap.Region, off int) (uint16, error)         = mmap.Get[uint16]
+	_ func(r *mmap.Region, off int, x float32) error        = mmap.Put[float32]
+	_ func(mmap.Mode) string                                = mmap.Mode.String
+	_ io.ReaderAt                                           = (*mmap.Region)(nil)
+	_ io.WriterAt                                           = (*mmap.Region)(nil)
+	_ io.WriterTo                                           = (*mmap.Region)(nil)
+	_ io.Closer                                             = (*mmap.Region)(nil)
+	_ fmt.Stringer                                          = (*mmap.Region)(nil)
+	_ fmt.Stringer                                          = mmap.Mode(0)
+	_ func(r *mmap.Region, off, n int) (shapes, error)      = mmap.StructViewOf[shape]
+	_ func(r *mmap.Region, off, n int) (ints, error)        = mmap.ViewOf[int32]
+	_ func(r *mmap.Region, off, n int) (bigs, error)        = mmap.BigEndianOf[int32]
+	_ func(r *mmap.Region, off, n int) (littles, error)     = mmap.LittleEndianOf[int32]
+	_ func(r *mmap.Region, off, n int) (counters, error)    = mmap.AtomicOf[int32]
 )
 
 type (

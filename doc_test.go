@@ -8,6 +8,7 @@ package mmap
 //	mapping, race, quarantine, grace, registry       nothing stale reads foreign data; Close waits for nobody
 //	guard, guard_table, region_table, diagnose       a fault is an error, of every access and of every function
 //	resize, transfer, file                           a region never moves; growth, shrinking, other processes
+//	advice, resident, memfile                        what the system is told of memory, and tells; memory to hand over
 //	sync                                             durable means durable, through kills
 //	model, model_step                                random sequences of calls, against plain bytes
 //

@@ -64,6 +64,8 @@ func heldCalls() []heldCall {
 		{name: "Sync that looks at the size", op: "getattr", call: sync},
 		{name: "Populate", op: "read",
 			call: func(r *Region, page int) error { return r.Populate(untouched*page, page) }},
+		{name: "Lock", op: "read",
+			call: func(r *Region, page int) error { return r.Lock(untouched*page, page) }},
 		{name: "ReadAt", op: "read", faults: true, call: func(r *Region, page int) error {
 			_, err := r.ReadAt(make([]byte, 10), int64(untouched*page))
 			return err

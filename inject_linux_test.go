@@ -58,6 +58,7 @@ var refusals = map[string][]unix.Errno{
 	"munmap":          {unix.ENOMEM},
 	"mprotect":        {unix.ENOMEM, unix.EACCES},
 	"mlock":           {unix.ENOMEM, unix.EPERM, unix.EAGAIN},
+	"mincore":         {unix.EAGAIN},
 	"munlock":         {unix.ENOMEM},
 	"madvise":         {unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.ENOMEM, unix.EFAULT},
 	"msync":           {unix.EIO, unix.EINVAL, unix.EPERM},
@@ -126,15 +127,15 @@ type operation struct {
 	prepare func(s *stage)
 	do      func(s *stage) error
 
-	create    bool // by Create or OpenOrCreate: it opens the directory first
-	empties   bool // by Create: what is there is gone if it fails
-	populates bool // it has pages brought in, and says what could not be
-	syncs     bool // it writes back
-	closes    bool // it cannot be taken back
-	waits     bool // it waits for the collector where space is wanted for good: one such is enough
+	asked     string // the call that it was asked for; failing, it fails
+	create    bool   // by Create or OpenOrCreate: it opens the directory first
+	empties   bool   // by Create: what is there is gone if it fails
+	populates bool   // it has pages brought in, and says what could not be
+	syncs     bool   // it writes back
+	closes    bool   // it cannot be taken back
+	waits     bool   // it waits for the collector where space is wanted for good: one such is enough
 }
 
-// outcome is what may come of a refusal.
 // run runs one case, and returns the calls that were made.
 func (op *operation) run(t testing.TB, dir string, f refusal, clean state) (calls []string, after state) {
 	base := descriptors(t)

@@ -300,6 +300,10 @@ func others() (ops []*operation) {
 
 		&operation{what: "Populate", prepare: rw, do: populate, populates: true},
 		&operation{what: "Populate memory", prepare: memoryOf(Config{}), do: populate, populates: true},
+		&operation{what: "Lock", prepare: rw, do: func(s *stage) error { return s.r.Lock(5, 10) }},
+		&operation{what: "Unlock", asked: "munlock", prepare: opened(Config{Mode: ReadWrite, Lock: true}), do: func(s *stage) error { return s.r.Unlock(5, 10) }},
+		&operation{what: "Resident", prepare: rw, do: func(s *stage) error { _, err := s.r.Resident(5, 10); return err }},
+		&operation{what: "Advise", asked: "madvise", prepare: rw, do: func(s *stage) error { return s.r.Advise(5, 10, WillNeed) }},
 		&operation{what: "Resize a borrowed file", prepare: borrowed, do: func(s *stage) error { return s.r.Resize(int64(longSize)) }},
 	)
 }

@@ -34,18 +34,20 @@ func (h handle) source(n uintptr, q *request) (source, error)        { return so
 func (source) close()                                                {}
 func (s *space) fill(from, to uintptr, src source, q *request) error { return errors.ErrUnsupported }
 
-func (s *space) allow(from, to uintptr, r rights) error      { return errors.ErrUnsupported }
-func (s *space) forbid(from, to uintptr) error               { return errors.ErrUnsupported }
-func (s *space) discard(from uintptr, q *request) error      { return errors.ErrUnsupported }
-func (s *space) bury(keep uintptr) error                     { return errors.ErrUnsupported }
-func (s *space) deny() error                                 { return errors.ErrUnsupported }
-func (s *space) unmap() error                                { return errors.ErrUnsupported }
-func (s *space) sync(from, to uintptr) error                 { return errors.ErrUnsupported }
-func (s *space) lock(from, to uintptr) error                 { return errors.ErrUnsupported }
-func (s *space) unlock(from, to uintptr) error               { return errors.ErrUnsupported }
-func (s *space) populate(from, to uintptr, store bool) error { return errors.ErrUnsupported }
-func (s *space) hugeHint()                                   {}
-func (s *space) dump(from, to uintptr, on bool)              {}
+func (s *space) allow(from, to uintptr, r rights) error        { return errors.ErrUnsupported }
+func (s *space) forbid(from, to uintptr) error                 { return errors.ErrUnsupported }
+func (s *space) discard(from uintptr, q *request) error        { return errors.ErrUnsupported }
+func (s *space) bury(keep uintptr) error                       { return errors.ErrUnsupported }
+func (s *space) deny() error                                   { return errors.ErrUnsupported }
+func (s *space) unmap() error                                  { return errors.ErrUnsupported }
+func (s *space) sync(from, to uintptr) error                   { return errors.ErrUnsupported }
+func (s *space) lock(from, to uintptr) error                   { return errors.ErrUnsupported }
+func (s *space) unlock(from, to uintptr) error                 { return errors.ErrUnsupported }
+func (s *space) advise(from, to uintptr, a Advice) error       { return errors.ErrUnsupported }
+func (s *space) resident(from, to uintptr, pages []bool) error { return errors.ErrUnsupported }
+func (s *space) populate(from, to uintptr, store bool) error   { return errors.ErrUnsupported }
+func (s *space) hugeHint()                                     {}
+func (s *space) dump(from, to uintptr, on bool)                {}
 
 func (s *space) startSync(from, to uintptr, h handle, off int64) error {
 	return errors.ErrUnsupported

@@ -171,6 +171,7 @@ func TestSyncAndFlushTakeAnyRangeWithin(t *testing.T) {
 		} {
 			for what, got := range map[string]error{
 				"SyncRange": r.SyncRange(tt.off, tt.n), "Flush": r.Flush(tt.off, tt.n), "Populate": r.Populate(tt.off, tt.n),
+				"Advise": r.Advise(tt.off, tt.n, Normal), "Unlock": r.Unlock(tt.off, tt.n),
 			} {
 				if !errors.Is(got, tt.err) {
 					t.Errorf("%v: %s(%d, %d) = %v, want %v", r, what, tt.off, tt.n, got, tt.err)
@@ -208,6 +209,7 @@ func TestEveryMethodAfterCloseSaysClosed(t *testing.T) {
 		_, readNothing := r.ReadAt(nil, 5)
 		_, writeErr := r.WriteAt([]byte{1}, 0)
 		_, writeToErr := r.WriteTo(io.Discard)
+		_, residentErr := r.Resident(0, 0)
 		_, getErr := Get[int32](r, 0)
 		_, viewErr := ViewOf[int32](r, 0, 0)
 		_, structErr := StructViewOf[[2]int32](r, 0, 1)
@@ -218,6 +220,7 @@ func TestEveryMethodAfterCloseSaysClosed(t *testing.T) {
 			"ReadAt": readErr, "ReadAt of nothing": readNothing, "WriteAt": writeErr, "WriteTo": writeToErr, "Get": getErr,
 			"Put": Put(r, 0, int32(1)), "Sync": r.Sync(), "SyncRange": r.SyncRange(0, 0), "Flush": r.Flush(0, 0),
 			"Resize": r.Resize(1), "Refresh": r.Refresh(), "Protect": r.Protect(ReadOnly), "Populate": r.Populate(0, 0),
+			"Advise": r.Advise(0, 0, Normal), "Lock": r.Lock(0, 0), "Unlock": r.Unlock(0, ToEnd), "Resident": residentErr,
 			"View.Sync": v.Sync(), "empty View.Sync": v.Sub(0, 0).Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
 			"BigEndianOf": bigErr, "LittleEndianOf": littleErr,
 		} {

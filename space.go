@@ -38,6 +38,8 @@ import (
 //	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write. Some pages may be denied, buried or never filled
 //	space.startSync(from, to, h, off)  starts to write back, at off in the file; may do nothing where it would wait
 //	space.lock(from, to)      keeps pages in memory
+//	space.advise(from, to, a)  tells the system how pages will be used; errors.ErrUnsupported, in a sentence, if it cannot be told that of them. Never PopulateRead and PopulateWrite
+//	space.resident(from, to, pages)  sets pages[i] if the i-th page of the system's page size is in memory; errors.ErrUnsupported if the system does not tell
 //	space.unlock(from, to)    no longer; pages may be unfilled
 //	space.populate(from, to, store)  brings pages in, in a system call. errors.ErrUnsupported if there is none; after any other error the caller touches the pages to find out which one
 //	space.hugeHint()          asks for huge pages where the system likes
@@ -61,6 +63,9 @@ import (
 //	source, source.close()    that; the pages that fill mapped stay. The zero source is that of memory
 //	handle.readAt(p, off)     an ordinary read; 0 at the end
 //	handle.close()
+//	memoryFile(name)          a file in memory without a name. It, handle.seal and handle.seals are errors.ErrUnsupported where there are none
+//	handle.seal(s)            adds seals
+//	handle.seals()            says which it has
 //	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
 //	directory.remove(h, id)   removes that name, if it is still h's, which has this id, if it is known
 //	directory.close()         closes its h

@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -16,6 +17,16 @@ var rangers = []struct {
 	{"SyncRange", 1, func(r *Region, off, n int) (int, error) { return -1, r.SyncRange(off, n) }},
 	{"Flush", 1, func(r *Region, off, n int) (int, error) { return -1, r.Flush(off, n) }},
 	{"Populate", 1, func(r *Region, off, n int) (int, error) { return -1, r.Populate(off, n) }},
+	{"Advise", 1, func(r *Region, off, n int) (int, error) { return -1, r.Advise(off, n, Normal) }},
+	{"Lock", 1, func(r *Region, off, n int) (int, error) { return -1, r.Lock(off, n) }},
+	{"Unlock", 1, func(r *Region, off, n int) (int, error) { return -1, r.Unlock(off, n) }},
+	{"Resident", 1, func(r *Region, off, n int) (int, error) {
+		_, err := r.Resident(off, n)
+		if errors.Is(err, errors.ErrUnsupported) { // by a system that does not tell
+			err = nil
+		}
+		return -1, err
+	}},
 	{"ViewOf", 4, func(r *Region, off, n int) (int, error) { v, err := ViewOf[int32](r, off, n); return v.Len(), err }},
 	{"StructViewOf", 24, func(r *Region, off, n int) (int, error) {
 		v, err := StructViewOf[[3]int64](r, off, n)

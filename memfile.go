@@ -1,0 +1,120 @@
+package mmap
+
+import (
+	"errors"
+	"os"
+	"strings"
+)
+
+// Memory with a descriptor: to share with a child process, and to seal.
+
+// MemFile makes a file of size bytes that lives in memory, has no name anywhere, and
+// is gone when nobody has it open or mapped (memfd_create(2)). The name is for
+// people only: in /proc, in errors, and as the file's Name. The bytes are zero, and
+// take memory when they are stored to.
+//
+// Hand it to a child process through exec.Cmd.ExtraFiles, and map it on both sides
+// with [Map]. It grows by [Region.Resize], and the other side takes that up by
+// [Region.Refresh]. No part of it is executable, and [Seal] keeps it from being
+// changed. The caller closes the file; regions of it live on.
+//
+// A negative size is ErrRange. Systems other than Linux have none:
+// errors.ErrUnsupported.
+func MemFile(name string, size int64) (*os.File, error) {
+	switch {
+	case size < 0:
+		return nil, failf(ErrRange, "make memory file %s: size %d is negative", name, size)
+	case strings.ContainsRune(name, 0):
+		return nil, failf(os.ErrInvalid, "make memory file %q: the name has a zero byte", name)
+	}
+	f, err := memoryFile(name)
+	if err == nil {
+		if err = control(f, func(h handle) error { return h.truncate(size) }); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, because(pathError(name, err), errors.ErrUnsupported, "make memory file %s of %d bytes", name, size)
+	}
+	return nil, pathError(name, err)
+}
+
+// Seals are what can no longer be done to a memory file, by anybody: whoever has it open,
+// maps it or receives it can rely on them. See fcntl(2), File Sealing.
+type Seals int
+
+const (
+	SealSeal        Seals = 1 << iota // no seal is added any more
+	SealShrink                        // it does not get shorter: no access can fault for want of a byte
+	SealGrow                          // it does not get longer
+	SealWrite                         // no byte changes
+	SealFutureWrite                   // no byte changes but through mappings that are there already. Linux 5.1
+)
+
+var sealNames = [...]string{"SealSeal", "SealShrink", "SealGrow", "SealWrite", "SealFutureWrite"}
+
+// String returns the names of the seals, joined by "|".
+func (s Seals) String() string {
+	var names []string
+	for i, name := range sealNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, "|")
+}
+
+// Seal adds seals to a file of [MemFile]. None can be taken back, and they hold for
+// everybody.
+//
+// A file that both sides have sealed with SealShrink cannot be truncated, so no
+// access to a region of it faults, whatever the other side does. A side that does
+// not trust the other looks first: [SealsOf] says what it can rely on. SealShrink makes
+// the size safe and not the bytes. What the other side can still write may change between
+// two looks, so copy it once, check the copy, and use the copy.
+//
+// SealWrite needs that no region of the file is open, in any process, through which
+// somebody could store: a ReadWrite one, or one of a file open for writing. The
+// error says so. Before Linux 6.7 a file with SealWrite can be mapped CopyOnWrite and not
+// otherwise. SealFutureWrite does without both: the one who sealed goes on storing
+// through its region, and all others can only read. Sealed against growth or shrinking,
+// [Region.Resize] fails with fs.ErrPermission. So does Seal after SealSeal, and of
+// a file that is not open for writing. A file that is no memory file is errors.ErrUnsupported.
+func Seal(f *os.File, s Seals) error {
+	if f == nil {
+		return failf(os.ErrInvalid, "seal: the *os.File is nil")
+	}
+	if all := Seals(1<<len(sealNames) - 1); s&^all != 0 {
+		return failf(errors.ErrUnsupported, "seal %s: there are no seals %#x", f.Name(), int(s&^all))
+	}
+	return sealing(f, "add "+s.String()+" to the seals of", func(h handle) error { return h.seal(s) })
+}
+
+// SealsOf returns the seals of a memory file, however it was made: a process looks
+// at them before it relies on a file that another one gave it. A file that is no memory
+// file is errors.ErrUnsupported.
+func SealsOf(f *os.File) (s Seals, err error) {
+	if f == nil {
+		return 0, failf(os.ErrInvalid, "look at the seals: the *os.File is nil")
+	}
+	err = sealing(f, "look at the seals of", func(h handle) (err error) {
+		s, err = h.seals()
+		return err
+	})
+	return s, err
+}
+
+func sealing(f *os.File, what string, fn func(h handle) error) error {
+	err := control(f, fn)
+	if errors.Is(err, os.ErrClosed) {
+		return failf(os.ErrClosed, "%s %s: the file is closed", what, f.Name())
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return because(pathError(f.Name(), err), errors.ErrUnsupported, "%s %s", what, f.Name())
+	}
+	return pathError(f.Name(), err)
+}

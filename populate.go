@@ -1,0 +1,119 @@
+package mmap
+
+import (
+	"errors"
+	"runtime"
+	"sync/atomic"
+)
+
+// Populate brings the pages that hold the n bytes at off into memory, and returns
+// when they are there. Later accesses then find them. n may be ToEnd. If
+// one cannot be supplied, because the file was truncated or the device failed, it
+// returns a [*FaultError] with the offset of the first such byte. After Close it
+// is ErrClosed.
+//
+// It waits in a system call where the system has one (Linux 5.14: madvise(2),
+// MADV_POPULATE_READ). Elsewhere it reads through the file first. Either way other
+// goroutines run meanwhile, which they do not while a page fault waits for a slow
+// disk.
+//
+// Pages of a file are loaded, and a later store to one may still take a short
+// fault. Pages of memory are made ready to be stored to. The memory of devices is
+// left alone: to load from it may have effects.
+func (r *Region) Populate(off, n int) error {
+	m, err := r.valid("populate")
+	if err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(r.o)
+	if n, err = m.within("populate", off, n); err != nil {
+		return err
+	}
+	return m.populate(off, n)
+}
+
+func (m *mapping) populate(off, n int) error {
+	if n == 0 || m.kind == device {
+		return m.check("populate")
+	}
+	a := aLoad
+	if m.kind == memory && Mode(m.mode.Load()) != ReadOnly {
+		a = aStore
+	}
+	return m.bringIn("populate", off, n, a)
+}
+
+// bringIn makes the pages that hold the n bytes at off ready for an access.
+func (m *mapping) bringIn(op string, off, n int, a access) error {
+	from, to := m.span(off, n)
+	err := m.space.populate(from, to, a == aStore)
+	if errors.Is(err, errors.ErrUnsupported) {
+		m.readThrough(off, n)
+	}
+	if err != nil {
+		if f := m.touch(off, n, a); f != nil {
+			return f.explain(a)
+		}
+	}
+	return m.check(op)
+}
+
+// readThrough reads n bytes of the file at off by ordinary reads, whose bytes
+// nobody wants: the pages are in memory afterwards, and other goroutines ran
+// meanwhile. What cannot be read is left to the accesses that follow.
+func (m *mapping) readThrough(off, n int) {
+	if m.kind != regular && m.kind != block {
+		return
+	}
+	m.file.use(func(h handle) error {
+		buf := make([]byte, min(n, 256<<10))
+		for at := 0; at < n; {
+			k, err := h.readAt(buf[:min(len(buf), n-at)], m.offset+int64(off+at))
+			if k <= 0 || err != nil {
+				return err
+			}
+			at += k
+		}
+		return nil
+	})
+}
+
+// touch makes every page of the n bytes at off accessible: loads from it, or makes
+// it ready to be stored to without a change of its bytes, whatever others store
+// meanwhile. It returns the fault where that is not possible. The caller has made
+// sure that nothing minds: the bytes of devices do.
+func (m *mapping) touch(off, n int, a access) *fault {
+	if from, to := m.span(off, n); a == aStore && m.space.populate(from, to, true) == nil {
+		return nil
+	}
+	at := off
+	f, err := catch(func() error {
+		for ; at < off+n; at = m.pageStart(at) + m.pageLeft(m.pageStart(at)) {
+			if a == aLoad {
+				touched.Store(uint32(*(*byte)(m.at(at))))
+				continue
+			}
+			from, to := m.span(at, 1)
+			err := m.space.populate(from, to, true)
+			if errors.Is(err, errors.ErrUnsupported) {
+				// An atomic addition of nothing to the first word of the page.
+				add32((*uint32)(m.space.at(from)), 0)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if f == nil && err == nil {
+		return nil
+	}
+	return &fault{m: m, o: m.owner.Value(), off: at}
+}
+
+// pageLeft returns the number of bytes from byte off to the end of its page.
+func (m *mapping) pageLeft(off int) int {
+	return int(m.page() - (m.slack+uintptr(off))%m.page())
+}
+
+// touched makes the compiler keep the loads of touch.
+var touched atomic.Uint32
