@@ -3,7 +3,6 @@ package mmap
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -210,29 +209,6 @@ func TestEveryAdviceIsTakenOrItsErrorSaysWhoTakesIt(t *testing.T) {
 			err := r.Advise(0, ToEnd, a)
 			t.Logf("taken by nothing: %v", err)
 			wantSentence(t, err, errors.ErrUnsupported, a.String())
-		}
-	}
-}
-
-func TestAdviceThatTheKernelDoesNotKnowSaysSinceWhenItIsKnown(t *testing.T) {
-	needLinuxWays(t, "advice with a date")
-	r := anonymousRegion(t, 100)
-	onCalls(t, func(call string) error {
-		if call == "madvise" {
-			return unix.EINVAL
-		}
-		return nil
-	})
-	for a := range Advice(len(adviceNames)) {
-		switch a {
-		case PopulateRead, PopulateWrite:
-			if err := r.Advise(0, ToEnd, a); err != nil {
-				t.Errorf("%v without madvise(2): %v, want it done by touching", a, err)
-			}
-		default:
-			err := r.Advise(0, ToEnd, a)
-			wantSentence(t, err, errors.ErrUnsupported, a.String(), "not known to this kernel", fmt.Sprintf("Linux %s", advices[a].since))
-			wantErr(t, err, unix.EINVAL)
 		}
 	}
 }

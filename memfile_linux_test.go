@@ -52,7 +52,11 @@ func TestMemFileIsZeroedMemoryThatNobodyMayExecute(t *testing.T) {
 		}
 	}
 	f.Close()
-	if err := errors.Join(Put(r, 4992, int64(900)), r.Sync()); err != nil {
+	err = Put(r, 4992, int64(900))
+	if err == nil && syncsWithoutFile {
+		err = r.Sync()
+	}
+	if err != nil {
 		t.Errorf("a region of a closed memory file: %v", err)
 	}
 }
