@@ -267,21 +267,9 @@ func (r *Region) Resident(off, n int) ([]bool, error) {
 		}
 		return nil, pathError(m.name, err)
 	}
-	return together(pages, int(m.page()/small)), nil
-}
-
-// together makes one page of each k pages, which is in memory if all of them are.
-func together(pages []bool, k int) []bool {
-	if k == 1 {
-		return pages
+	each := int(m.page() / small) // a huge page is there whole, or not at all
+	for i := range len(pages) / each {
+		pages[i] = pages[i*each]
 	}
-	huge := pages[:0]
-	for ; len(pages) > 0; pages = pages[k:] {
-		all := true
-		for _, in := range pages[:k] {
-			all = all && in
-		}
-		huge = append(huge, all)
-	}
-	return huge
+	return pages[:len(pages)/each], nil
 }
