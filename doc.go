@@ -131,6 +131,22 @@
 // mapping count against the memory limit of a cgroup, and a process that exceeds it
 // is killed.
 //
+// # Advice, locks and residency
+//
+// [Region.Advise] tells the system how memory will be used: in order, at random,
+// not soon. Most advice is a hint; what loses bytes says so. [Region.Lock] keeps
+// pages from being swapped out, [Region.Resident] says which are in memory.
+//
+// # Memory for another process
+//
+// [MemFile] makes a file that lives in memory. Hand it to a child through
+// exec.Cmd.ExtraFiles, and map it on both sides. A side that does not trust the
+// other does three things. It looks at [SealsOf] for SealShrink before it maps, so that no access
+// can fault. It takes numbers that say where something is by [Get] or an AtomicView, once,
+// and views are checked against the region's length. And it copies what
+// must not change between check and use. That is all it takes: the other side can
+// send wrong bytes, and break nothing.
+//
 // # Files
 //
 // A region keeps to the file that it mapped, whatever its name leads to later. It
@@ -151,7 +167,18 @@
 //
 // Nothing is durable before [Region.Sync] returns nil. A write-back that failed once
 // is never forgotten: every Sync of the file returns it until all its regions in the
-// process are closed. [Region.Flush] only starts writing.
+// process are closed. [Region.Flush] only starts writing. What nil means depends on
+// the file:
+//
+//   - On a disk: data and size survive a loss of power, and the name, if Create or
+//     OpenOrCreate was given it. A disk without a file system (a block device) likewise.
+//   - On a network file system: the server has them.
+//   - On persistent memory (DAX): as on a disk. With unix.MAP_SYNC in [Config.Flags],
+//     the file has a page's blocks before it can be stored to (mmap(2)).
+//   - In memory, on tmpfs, and CopyOnWrite: nothing survives, and there is nothing to do.
+//
+// After a Sync that failed, what was stored since the last one that returned nil may
+// be lost, although the mapping still shows it. [Region.Sync] says what to do then.
 //
 // # Systems
 //
