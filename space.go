@@ -16,8 +16,9 @@ import (
 // following, but for what mmap_handles.go has. It leaves the build tags of the files
 // that it does not use.
 //
-// The caller holds a lock for whatever changes pages. sync, startSync, lock and
-// populate have none: others may change or bury the pages meanwhile. A space may be
+// The caller holds a lock for whatever changes pages. sync, startSync, lock, unlock,
+// populate, advise and resident have none: others may change or bury the pages
+// meanwhile. A space may be
 // copied. A call that a signal interrupts is repeated.
 //
 // # Address space
@@ -25,64 +26,150 @@ import (
 // In whole pages. from and to are offsets from space.addr, and from is below to
 // unless it says otherwise.
 //
-//	system                    what a space needs beside its address; an empty struct where that is nothing
-//	growsWithFile             a shared mapping may lie beyond the file's end, and comes to life there when the file grows
-//	mapSpace(h, q)            maps the file h, or memory if h is noFile, as the request says. What of the request the system lacks is an error, never left out. Where growsWithFile is false it need only reserve: for a file or device fill and allow follow, for memory allow
-//	space.fill(from, to, src, q)  where growsWithFile is false: maps the file's pages into space, without access. Pages from an earlier fill, forbidden by now, stay as they are. Nothing for memory. It must not wait for a disk: what may was done by handle.source
-//	space.allow(from, to, r)  gives access; nothing if from is to
-//	space.forbid(from, to)    takes it; nothing if from is to
-//	space.discard(from, q)    replaces pages of memory, up to the end, by fresh ones, zero and without access. If it fails the old ones are as they were. Sets size to from if the system has given the pages to others: they are never touched again
-//	space.bury(keep)          in one step makes the first keep bytes inaccessible for good, gives their memory back, and releases the rest. Sets size to what is still ours: more than keep if the rest could not be released, 0 if the system has given all to others. An error means that access could not be taken
-//	space.deny()              makes all pages inaccessible for good and gives their memory back, without a mapping more. Pages of a file stay mapped, because sync and bury may follow
-//	space.unmap()             releases all of it
-//	space.sync(from, to)      writes pages of a file back, waits, and reports what could not be written; nil for what has nothing to write. Some pages may be denied, buried or never filled
-//	space.startSync(from, to, h, off)  starts to write back, at off in the file; may do nothing where it would wait
-//	space.lock(from, to)      keeps pages in memory
-//	space.advise(from, to, a)  tells the system how pages will be used; errors.ErrUnsupported, in a sentence, if it cannot be told that of them. Never PopulateRead and PopulateWrite
-//	space.resident(from, to, pages)  sets pages[i] if the i-th page of the system's page size is in memory; errors.ErrUnsupported if the system does not tell
-//	space.unlock(from, to)    no longer; pages may be unfilled
-//	space.populate(from, to, store)  brings pages in, in a system call. errors.ErrUnsupported if there is none; after any other error the caller touches the pages to find out which one
-//	space.hugeHint()          asks for huge pages where the system likes
-//	space.dump(from, to, on)  says whether a core dump has the pages; a hint; from may be to
+//	system
+//		what a space needs beside its address; an empty struct where that is nothing.
+//	growsWithFile
+//		a shared mapping may lie beyond the file's end, and comes to life there when the
+//		file grows.
+//	mapSpace(h, q)
+//		maps the file h, or memory if h is noFile, as the request says. What of the request
+//		the system lacks is an error, never left out. Where growsWithFile is false it need
+//		only reserve: for a file or device fill and allow follow, for memory allow.
+//	space.fill(from, to, src, q)
+//		where growsWithFile is false: maps the file's pages into space, without access.
+//		Pages from an earlier fill, forbidden by now, stay as they are. Nothing for memory.
+//		It must not wait for a disk: what may was done by handle.source.
+//	space.allow(from, to, r)
+//		gives access; nothing if from is to.
+//	space.forbid(from, to)
+//		takes it; nothing if from is to.
+//	space.discard(from, q)
+//		replaces pages of memory, up to the end, by fresh ones, zero and without access. If
+//		it fails the old ones are as they were. Sets size to from if the system has given
+//		the pages to others: they are never touched again.
+//	space.bury(keep)
+//		in one step makes the first keep bytes inaccessible for good, gives their memory
+//		back, and releases the rest. Sets size to what is still ours: more than keep if the
+//		rest could not be released, 0 if the system has given all to others. An error means
+//		that access could not be taken.
+//	space.deny()
+//		makes all pages inaccessible for good and gives their memory back, without a mapping
+//		more. Pages of a file stay mapped, because sync and bury may follow.
+//	space.unmap()
+//		releases all of it.
+//	space.sync(from, to)
+//		writes pages of a file back, waits, and reports what could not be written; nil for
+//		what has nothing to write. Some pages may be denied, buried or never filled.
+//	space.startSync(from, to, h, off)
+//		starts to write back, at off in the file; may do nothing where it would wait.
+//	space.lock(from, to)
+//		keeps pages in memory.
+//	space.unlock(from, to)
+//		no longer; pages may be unfilled.
+//	space.advise(from, to, a)
+//		tells the system how pages will be used; errors.ErrUnsupported, in a sentence, if it
+//		cannot be told that of them. Never PopulateRead and PopulateWrite.
+//	space.resident(from, to, pages)
+//		sets pages[i] if the i-th page of the system's page size is in memory;
+//		errors.ErrUnsupported if the system does not tell.
+//	space.populate(from, to, store)
+//		brings pages in, in a system call. errors.ErrUnsupported if there is none; after any
+//		other error the caller touches the pages to find out which one.
+//	space.hugeHint()
+//		asks for huge pages where the system likes.
+//	space.dump(from, to, on)
+//		says whether a core dump has the pages; a hint; from may be to.
 //
 // # Files
 //
-//	handle, noFile            an open file as system calls want it: an integer type. handle(0) stands for any file where only "== noFile" matters
-//	directory                 where a file has a name. It has a field h, its handle, which handle.close is given
-//	openFile(name, store)     opens an existing file to read, and to write if store; never waits for a pipe's other end. No child process inherits a handle
-//	createFile(name, perm)    opens a file to read and write, or makes it, and opens the directory of its name before. It keeps the bytes that are there. It follows symbolic links, also to no file yet: the directory is that of the file. dir is never nil. Where the directory cannot be opened, its h is noFile, of which close is nil
-//	control(f, fn)            calls fn with the handle of an *os.File, which stays open meanwhile, and returns fn's error; os.ErrClosed if f is closed
-//	handle.status()           what the file is
-//	handle.size()             in bytes, asked anew
-//	handle.awaitSize()        waits until a change of the size by another process has ended, which size may tell earlier. Before, the system could zero what is stored behind the old size. Nothing where size never tells earlier
-//	handle.permits(r)         an error, as of mapping, if the file was not opened for that access
-//	handle.truncate(n)        sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot be made shorter
-//	handle.allocate(off, n)   takes disk space for n bytes at off, and extends the file; bytes that are there stay. errors.ErrUnsupported if it cannot: then the library truncates and touches pages
-//	handle.sync()             makes data and size durable, through the disk's own cache
-//	handle.source(n, q)       where growsWithFile is false: opens what fill maps n bytes of the file from, as the file is now. It may wait
-//	source, source.close()    that; the pages that fill mapped stay. The zero source is that of memory
-//	handle.readAt(p, off)     an ordinary read; 0 at the end
+//	handle, noFile
+//		an open file as system calls want it: an integer type. handle(0) stands for any file
+//		where only "== noFile" matters.
+//	directory
+//		where a file has a name. It has a field h, its handle, which handle.close is given.
+//	openFile(name, store)
+//		opens an existing file to read, and to write if store; never waits for a pipe's
+//		other end. No child process inherits a handle.
+//	createFile(name, perm)
+//		opens a file to read and write, or makes it, and opens the directory of its name
+//		before. It keeps the bytes that are there. It follows symbolic links, also to no
+//		file yet: the directory is that of the file. dir is never nil. Where the directory
+//		cannot be opened, its h is noFile, of which close is nil.
+//	control(f, fn)
+//		calls fn with the handle of an *os.File, which stays open meanwhile, and returns
+//		fn's error; os.ErrClosed if f is closed.
+//	handle.status()
+//		what the file is.
+//	handle.size()
+//		in bytes, asked anew.
+//	handle.awaitSize()
+//		waits until a change of the size by another process has ended, which size may tell
+//		earlier. Before, the system could zero what is stored behind the old size. Nothing
+//		where size never tells earlier.
+//	handle.permits(r)
+//		an error, as of mapping, if the file was not opened for that access.
+//	handle.truncate(n)
+//		sets the size; errors.ErrUnsupported, in a sentence, if a file that is mapped cannot
+//		be made shorter.
+//	handle.allocate(off, n)
+//		takes disk space for n bytes at off, and extends the file; bytes that are there
+//		stay. errors.ErrUnsupported if it cannot: then the library truncates and touches
+//		pages.
+//	handle.sync()
+//		makes data and size durable, through the disk's own cache.
+//	handle.source(n, q)
+//		where growsWithFile is false: opens what fill maps n bytes of the file from, as the
+//		file is now. It may wait.
+//	source, source.close()
+//		that; the pages that fill mapped stay. The zero source is that of memory.
+//	handle.readAt(p, off)
+//		an ordinary read; 0 at the end.
 //	handle.close()
-//	memoryFile(name)          a file in memory without a name. It, handle.seal and handle.seals are errors.ErrUnsupported where there are none
-//	handle.seal(s)            adds seals
-//	handle.seals()            says which it has
-//	directory.sync(h)         makes the name of h in it durable; if the directory could not be opened, in another way, or an error
-//	directory.remove(h, id)   removes that name, if it is still h's, which has this id, if it is known
-//	directory.close()         closes its h
-//	syncsWithoutFile          space.sync alone makes data durable
+//	memoryFile(name)
+//		a file in memory without a name. It, handle.seal and handle.seals are
+//		errors.ErrUnsupported where there are none.
+//	handle.seal(s)
+//		adds seals.
+//	handle.seals()
+//		says which it has.
+//	directory.sync(h)
+//		makes the name of h in it durable; if the directory could not be opened, in another
+//		way, or an error.
+//	directory.remove(h, id)
+//		removes that name, if it is still h's, which has this id, if it is known.
+//	directory.close()
+//		closes its h.
+//	syncsWithoutFile
+//		space.sync alone makes data durable.
 //
 // # What the system's answers mean
 //
-//	limits()                  how much address space and how many mappings the process may have; maxSpace, and a large number, where there is no limit
-//	usedUp()                  whether it is at such a limit, where even Go's collector cannot run
-//	wantsSpace(err)           whether a call failed for want of either
-//	lostWriteback(err)        data that was to be written back is lost; false for a call that was refused or not made, errors.ErrUnsupported and fs.ErrClosed among those
-//	isBadAddress(err)         a system call met an inaccessible page
-//	unmappable(err)           what cannot be mapped, in words before "cannot be mapped", if the error of openFile, createFile, status, mapSpace or fill means that. It words a bare errors.ErrUnsupported too
-//	unmappableDevice(err)     whether the error of mapSpace or fill means that of a device
-//	poolState(size)           how many huge pages of a size the system has, in words after a colon
-//	privateBy(flags, otherwise)  whether flags make a mapping private
-//	refusesFlags(h, q)        why the flags contradict the rest of the request, in words after "Flags 0x10", or "". By force at an address: "use Addr"; asked before the file is looked at, so of q only flags, rights, private, hugeHint and pool are set
+//	limits()
+//		how much address space and how many mappings the process may have; maxSpace, and a
+//		large number, where there is no limit.
+//	usedUp()
+//		whether it is at such a limit, where even Go's collector cannot run.
+//	wantsSpace(err)
+//		whether a call failed for want of either.
+//	lostWriteback(err)
+//		data that was to be written back is lost; false for a call that was refused or not
+//		made, errors.ErrUnsupported and fs.ErrClosed among those.
+//	isBadAddress(err)
+//		a system call met an inaccessible page.
+//	unmappable(err)
+//		what cannot be mapped, in words before "cannot be mapped", if the error of openFile,
+//		createFile, status, mapSpace or fill means that. It words a bare
+//		errors.ErrUnsupported too.
+//	unmappableDevice(err)
+//		whether the error of mapSpace or fill means that of a device.
+//	poolState(size)
+//		how many huge pages of a size the system has, in words after a colon.
+//	privateBy(flags, otherwise)
+//		whether flags make a mapping private.
+//	refusesFlags(h, q)
+//		why the flags contradict the rest of the request, in words after "Flags 0x10", or
+//		"". By force at an address: "use Addr"; asked before the file is looked at, so of q
+//		only flags, rights, private, hugeHint and pool are set.
 //
 // # Errors
 //
