@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
+)
+
+// devmem looks at a PC's memory with the example, and writes to its screen.
+var devmem = job{
+	name: "devmem", about: "examples/devmem on /dev/mem of a PC: the BIOS, and the text on the screen",
+	on: func(m machine) bool { return m.goArch == "amd64" },
+	prepare: func(b *boot, o options) {
+		b.programs["/devmem"] = program{"build", "./examples/devmem"}
+		b.plan.Disk = ""
+		for _, t := range devmemTasks {
+			b.plan.Tasks = append(b.plan.Tasks, plan.Task{Name: t.name, Args: append([]string{"/devmem"}, t.args...)})
+		}
+	},
+	check: func(g *guest) error {
+		for _, t := range devmemTasks {
+			out := strings.Join(g.lines[t.name], "\n")
+			for _, want := range t.want {
+				if !strings.Contains(out, want) {
+					return fmt.Errorf("%s prints\n%s\nwhich lacks %q", t.name, out, want)
+				}
+			}
+		}
+		return nil
+	},
+}
+
+var devmemTasks = []struct {
+	name string
+	args []string
+	want []string
+}{
+	{"defaults", nil, []string{"/dev/mem: 131072 bytes mapped from 0xe0000, 256 shown", "BIOS date: "}},
+	// Where the processor begins: a jump to F000:E05B.
+	{"reset vector", []string{"-from=0x1fff0", "-count=16"}, []string{"000ffff0  ea 5b e0 00 f0 "}},
+	{"offset inside a page", []string{"-offset=0xffff5", "-length=8", "-count=-1"}, []string{"8 bytes mapped from 0xffff5, 8 shown", "BIOS date: "}},
+	// Letters and their colours.
+	{"screen", []string{"-offset=0xb8000", "-length=4000", "-count=16", "-write=0xb8000=480769076d076d0761077007"},
+		[]string{"stored 12 bytes at 0xb8000", "000b8000  48 07 69 07 6d 07 6d 07  61 07 70 07 "}},
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
+)
+
+// A job is what a machine is booted for: the suite, or a probe.
+type job struct {
+	name, about string
+	on          func(machine) bool
+	prepare     func(*boot, options)
+	check       func(*guest) error // looks at what the tasks printed; may be nil
+}
+
+var jobs = []job{suite, devmem}
+
+func everywhere(machine) bool { return true }
+
+// suite is the tests of the library and of its examples.
+var suite = job{
+	name: "suite", about: "the tests of the library and of its examples", on: everywhere,
+	prepare: func(b *boot, o options) {
+		b.memory = 2048
+		b.modules = append(b.modules, "loop", "fuse")
+		args := []string{"-test.v", "-test.timeout=" + (o.timeout - o.timeout/10).String()}
+		if o.run != "" {
+			args = append(args, "-test.run="+o.run)
+		}
+		if o.short {
+			args = append(args, "-test.short")
+		}
+		for _, t := range []struct{ name, pkg string }{
+			{"mmap", "."}, {"examples-log", "./examples/log"}, {"examples-devmem", "./examples/devmem"},
+		} {
+			file := "/tests/" + t.name
+			b.programs[file] = program{"test -c", t.pkg}
+			b.plan.Tasks = append(b.plan.Tasks, plan.Task{Name: t.name, Args: append([]string{file}, args...)})
+			b.tests = append(b.tests, t.name)
+		}
+	},
+}
+
+// An outcome is a job that was done on a machine, or could not be.
+type outcome struct {
+	machine, job string
+	guest        *guest
+	how          string // KVM or TCG
+	seconds      float64
+	err          error
+}
+
+// do boots a machine for a job.
+func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options, log io.Writer) outcome {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not ready within %v (-timeout)", o.timeout))
+	defer cancel()
+	start := time.Now()
+	out := outcome{machine: m.name, job: j.name}
+	run := &boot{
+		machine: m, kernel: k, memory: 1024, programs: make(map[string]program),
+		modules: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
+		plan:    plan.Plan{Env: []string{"MMAP_TEST_ROUNDS=" + o.rounds(m)}},
+	}
+	if o.fs == "ext4" || o.fs == "" && m.fs == "ext4" {
+		run.plan.Disk = "ext4"
+	}
+	j.prepare(run, o)
+	defer run.discard()
+	if out.err = run.pack(b, log, o); out.err == nil {
+		out.guest, out.how = run.start(ctx, log, o.verbose)
+		out.err = j.verdict(out.guest, run.plan.Tasks)
+	}
+	out.seconds = time.Since(start).Seconds()
+	return out
+}
+
+// pack makes the files that the machine starts with.
+func (b *boot) pack(builder *builder, log io.Writer, o options) error {
+	files, err := modulesIn(b.kernel.modules)
+	if err != nil {
+		return err
+	}
+	modules, none, err := inOrder(b.modules, loadFrom(files))
+	if err != nil {
+		return err
+	}
+	if o.verbose && len(none) > 0 {
+		fmt.Fprintf(log, "built into the kernel, or absent: %s\n", strings.Join(none, ", "))
+	}
+	for _, m := range modules {
+		b.plan.Modules = append(b.plan.Modules, plan.Module{Name: m.name})
+	}
+	b.initrd = filepath.Join(builder.dir, b.name+".cpio")
+	if err := builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.programs); err != nil {
+		return err
+	}
+	if b.plan.Disk == "" {
+		return nil
+	}
+	b.disk = filepath.Join(builder.dir, b.name+".disk")
+	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
+}
+
+// verdict says what went wrong, nil if nothing did.
+func (j job) verdict(g *guest, tasks []plan.Task) error {
+	var wrong []string
+	for _, tests := range g.tests {
+		if tests.failed > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d tests failed: %s", tests.failed, strings.Join(tests.failures, ", ")))
+		}
+	}
+	wrong = append(wrong, g.trouble...)
+	if len(wrong) == 0 && len(g.ended) != len(tasks) {
+		wrong = append(wrong, fmt.Sprintf("%d of %d tasks have ended", len(g.ended), len(tasks)))
+	}
+	if len(wrong) == 0 && j.check != nil {
+		return j.check(g)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// discard removes the disk, which may have become large.
+func (b *boot) discard() {
+	if b.disk != "" {
+		os.Remove(b.disk)
+	}
+}

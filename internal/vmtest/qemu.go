@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
+)
+
+// A boot is one life of a machine: what it is told to do, and with which hardware.
+type boot struct {
+	machine
+	kernel   kernel
+	plan     plan.Plan
+	programs map[string]program // by their names in the guest
+	modules  []string           // of the kernel, without those that they need
+	tests    []string           // the tasks that are test programs
+	memory   int                // in MiB
+	append   string             // to the command line of the kernel
+	extra    []string           // arguments of qemu
+
+	initrd, disk string // files; no disk for ""
+}
+
+// upWithin is how long a machine may take to come up. An emulated one takes 20 s.
+const upWithin = 3 * time.Minute
+
+// kvmWithin is how long it may take with KVM, before it is given up.
+const kvmWithin = 30 * time.Second
+
+var errKVM = errors.New("KVM does not run this machine")
+
+// kvmWorks is false once it was seen that it does not.
+var kvmWorks = true
+
+// start runs a machine to its end, with KVM where that works.
+func (b *boot) start(ctx context.Context, log io.Writer, verbose bool) (g *guest, how string) {
+	if kvmWorks && b.kvm() {
+		g, err := b.run(ctx, io.Discard, log, verbose, true)
+		if !errors.Is(err, errKVM) {
+			return g, "KVM"
+		}
+		fmt.Fprintf(log, "%v; it is emulated\n", err)
+		kvmWorks = false
+	}
+	g, _ = b.run(ctx, log, log, verbose, false)
+	return g, "TCG"
+}
+
+func (b *boot) run(ctx context.Context, early, log io.Writer, verbose, kvm bool) (*guest, error) {
+	g := &guest{log: log, verbose: verbose, lines: make(map[string][]string), tests: make(map[string]*results)}
+	for _, name := range b.tests {
+		g.tests[name] = newResults()
+	}
+	ctx, kill := context.WithCancelCause(ctx)
+	defer kill(nil)
+	within := upWithin
+	if kvm {
+		within = kvmWithin
+	}
+	notUp := time.AfterFunc(within, func() { kill(fmt.Errorf("not up within %v", within)) })
+	defer notUp.Stop()
+
+	args := b.arguments(kvm)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.WaitDelay = 5 * time.Second
+	out, console := io.Pipe()
+	cmd.Stdout, cmd.Stderr = console, console
+	if err := cmd.Start(); err != nil {
+		g.off(err.Error())
+		return g, err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		ended <- err
+		console.Close()
+	}()
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" || err == nil {
+			if g.line(line); g.up.Event != "" {
+				notUp.Stop()
+			}
+			if kvm && strings.Contains(line, "KVM internal error") {
+				kill(errors.New(line))
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	err := <-ended
+	if kvm && g.up.Event == "" {
+		return g, fmt.Errorf("%w: %v", errKVM, err)
+	}
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	g.off(failure)
+	return g, nil
+}
+
+// arguments are the command line of qemu.
+func (b *boot) arguments(kvm bool) []string {
+	args := append([]string{}, b.qemu...)
+	if kvm {
+		args = append(args, "-accel", "kvm", "-cpu", "host")
+	}
+	args = append(args, "-m", fmt.Sprint(b.memory), "-smp", "2",
+		"-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot",
+		"-kernel", b.kernel.image, "-initrd", b.initrd,
+		// Errors of devices that a test breaks are not for the console; those that end the kernel are.
+		"-append", fmt.Sprintf("console=%s quiet loglevel=3 panic=-1 rdinit=/init %s", b.console, b.append))
+	if b.disk != "" {
+		args = append(args, "-drive", "if=virtio,format=raw,cache=unsafe,file="+b.disk)
+	}
+	return append(args, b.extra...)
+}
+
+// haveEmulator says whether the machine's qemu is installed.
+func (m *machine) haveEmulator() error {
+	if _, err := exec.LookPath(m.qemu[0]); err != nil {
+		return fmt.Errorf("%s of the package %s: %w (%v)", m.qemu[0], m.emulator, errUnavailable, err)
+	}
+	return nil
+}
+
+// newDisk makes a file system of a kind in a sparse file of a size.
+func newDisk(ctx context.Context, name, kind string, size int64, flags ...string) error {
+	if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, size)); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mkfs."+kind, append(flags, name)...)
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w: %s", cmd, err, out)
+	}
+	return nil
+}
