@@ -231,3 +231,81 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 		}
 	}
 }
+
+// A region may be mapped while another one of this process shortens the file, at
+// whatever moment. If the file is long again when the cause is looked for, that is
+// still what the store was refused for.
+func TestAStoreToWhatAnotherRegionTookWhileThisOneWasMappedIsTruncated(t *testing.T) {
+	if !canShortenMapped {
+		t.Skip("no mapped file is shortened here")
+	}
+	page := os.Getpagesize()
+	short, long := int64(page), int64(4*page)
+	// at calls fn before the nth system call of a kind, "" for any, that during makes.
+	at := func(nth int, kind string, fn, during func()) (happened bool) {
+		ask := func(call string) error {
+			if kind == "" || call == kind {
+				if nth--; nth == 0 {
+					intercept.Store(nil)
+					fn()
+				}
+			}
+			return nil
+		}
+		intercept.Store(&ask)
+		defer intercept.Store(nil)
+		during()
+		return nth <= 0
+	}
+	check := func(when string, other *Region, b *Region) {
+		err := Guard(func() error {
+			defer other.Resize(long)
+			b.Bytes()[:4*page][3*page] = 1
+			return nil
+		})
+		var f *FaultError
+		if !errors.As(err, &f) || f.Err != ErrTruncated {
+			t.Errorf("%s: %v, want %v", when, err, ErrTruncated)
+		}
+	}
+	shrink := func(r *Region) {
+		if err := r.Resize(short); err != nil {
+			t.Error(err)
+		}
+	}
+	mapped := func(name string) *Region {
+		r, err := Config{Mode: ReadWrite, Reserve: long}.Open(name)
+		return need(t, r, err)
+	}
+	n := 1
+	for ; ; n++ {
+		name := tempFile(t, quiet(4*page))
+		other := mapped(name)
+		var b *Region
+		if !at(n, "", func() { shrink(other) }, func() { b = mapped(name) }) {
+			break
+		}
+		if b.Len() == 4*page { // else it knows
+			check("shortened before call "+itoa(n)+" of Open", other, b)
+		}
+	}
+	if n < 3 {
+		t.Errorf("Open makes %d system calls", n-1)
+	}
+	name := tempFile(t, quiet(4*page))
+	other := mapped(name)
+	var b *Region
+	if !at(1, "ftruncate", func() { b = mapped(name) }, func() { shrink(other) }) {
+		t.Skip("a file is shortened in another way here")
+	}
+	check("mapped before the file was shortened by ftruncate", other, b)
+
+	name = tempFile(t, quiet(4*page))
+	b = mapped(name)
+	if other, err := (Config{Reserve: long}).Create(name, short); err != nil {
+		t.Error(err)
+	} else {
+		check("emptied by Create", other, b)
+		other.Close()
+	}
+}

@@ -120,7 +120,7 @@ type inode struct {
 	// the only lock that is held while a disk is waited for, and the outermost.
 	turn sync.Mutex
 
-	shrinks atomic.Uint32 // how often a region of this process shortened it
+	shrinks atomic.Uint32 // goes up when this process shortens it
 
 	mu      sync.Mutex // a leaf
 	lost    error      // the first failed write-back
@@ -153,6 +153,14 @@ func (n *inode) hold() {
 	inodes.Lock()
 	defer inodes.Unlock()
 	n.refs++
+}
+
+// shorten gives the file fewer bytes. That is counted before, for whoever finds a
+// byte missing, and after, for whoever was mapped in between.
+func (n *inode) shorten(h handle, size int64) error {
+	n.shrinks.Add(1)
+	defer n.shrinks.Add(1)
+	return h.truncate(size)
 }
 
 func (n *inode) release() {

@@ -251,12 +251,11 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 // new if empty says so, and maps it.
 func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (_ *Region, err error) {
 	h := m.file.owned
-	n := holdInode(st.id)
-	defer n.release()
-	n.turn.Lock()
-	defer n.turn.Unlock()
+	m.join(st.id)
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	if st.size, err = h.size(); err == nil && empty && st.size > 0 {
-		err, st.size = h.truncate(0), 0
+		err, st.size = m.file.inode.shorten(h, 0), 0
 	}
 	if err != nil {
 		return nil, err
@@ -295,7 +294,7 @@ func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (
 	}
 	if err != nil {
 		if now, e := h.size(); e == nil && old < now && now <= size {
-			h.truncate(old)
+			m.file.inode.shorten(h, old)
 		}
 		return nil, err
 	}

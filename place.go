@@ -85,6 +85,12 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 // place maps the file h, and makes the Region.
 func (c Config) place(m *mapping, h handle) (*Region, error) {
 	st, err := h.status()
+	if err == nil {
+		m.join(st.id)
+		if st.kind == regular { // the size from before is older than what join knows
+			st.size, err = h.size()
+		}
+	}
 	if err != nil {
 		return nil, unfitToMap(m.name, st, err)
 	}
@@ -95,7 +101,13 @@ func (c Config) place(m *mapping, h handle) (*Region, error) {
 	return o.watched(), nil
 }
 
-// placeAs maps h, of which st is known. Until it is watched, the mapping can be
+// join makes the mapping one of those of an inode, which its file gives back.
+func (m *mapping) join(id fileID) {
+	n := holdInode(id)
+	m.file.inode, m.turn, m.shrinks = n, &n.turn, n.shrinks.Load()
+}
+
+// placeAs maps h, of which st is known, and whose inode m has joined. Until it is watched, the mapping can be
 // abandoned. If it fails, the file is still to be released.
 func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	size := st.size
@@ -128,10 +140,8 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	if err := m.address(c.Addr, reserve); err != nil {
 		return nil, err
 	}
-	m.turn = &m.ownTurn
-	if h != noFile {
-		n := holdInode(st.id) // which the file gives back
-		m.file.inode, m.turn, m.shrinks = n, &n.turn, n.shrinks.Load()
+	if h == noFile {
+		m.turn = &m.ownTurn
 	}
 	if st.kind == regular && c.Mode == ReadWrite {
 		h.awaitSize()

@@ -103,8 +103,7 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	if err != nil || window {
 		return err
 	}
-	m.file.inode.shrinks.Add(1)
-	if err = h.truncate(m.offset + n); err == nil {
+	if err = m.file.inode.shorten(h, m.offset+n); err == nil {
 		return m.check("resize")
 	}
 	m.file.inode.shrinks.Add(^uint32(0))
@@ -179,7 +178,7 @@ func (m *mapping) growFile(h handle, old, n int64) error {
 	}
 	// A file system may even have taken what there was to have.
 	if now, e := h.size(); e == nil && size < now && now <= end {
-		if e := h.truncate(size); e != nil {
+		if e := m.file.inode.shorten(h, size); e != nil {
 			return fmt.Errorf("%w; and the file keeps its new size of %d bytes: %v", err, now, pathError(m.name, e))
 		}
 	}
