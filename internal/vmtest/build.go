@@ -32,8 +32,8 @@ func newBuilder(ctx context.Context, dir string) (*builder, error) {
 	return &builder{ctx, strings.TrimSpace(string(out)), dir}, nil
 }
 
-// A program is what the go command makes of a package: "build", or its tests with
-// "test -c".
+// A program is what the go command makes of a package with a verb: "build", or
+// "test -c" for its tests.
 type program struct{ verb, pkg string }
 
 // compile makes a program for a processor, and returns its file.
@@ -45,7 +45,7 @@ func (b *builder) compile(goArch string, p program) (string, error) {
 	args := append(strings.Fields(p.verb), "-o", file, p.pkg)
 	cmd := exec.CommandContext(b.ctx, "go", args...)
 	cmd.Dir = b.root
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goArch, "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goArch, "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v for %s: %w\n%s", cmd, goArch, err, out)
 	}

@@ -22,6 +22,15 @@ type guest struct {
 	before  []string            // lines before the guest was up, which say why it is not
 }
 
+// newGuest is one that is not up yet. tests are the tasks that are test programs.
+func newGuest(log io.Writer, verbose bool, tests []string) *guest {
+	g := &guest{log: log, verbose: verbose, lines: make(map[string][]string), tests: make(map[string]*results)}
+	for _, name := range tests {
+		g.tests[name] = newResults()
+	}
+	return g
+}
+
 // line takes a line of the console.
 func (g *guest) line(line string) {
 	r, ok := plan.ParseReport(line)
@@ -58,6 +67,9 @@ func (g *guest) end(r plan.Report) {
 	g.ended = append(g.ended, r.Task)
 	if tests := g.tests[r.Task]; tests != nil {
 		fmt.Fprintf(g.log, "%s: %d passed, %d failed, %d skipped in %.0f s\n", r.Task, tests.passed, tests.failed, tests.skipped, r.Seconds)
+		if len(tests.slow) > 0 {
+			fmt.Fprintf(g.log, "slow: %s\n", strings.Join(tests.slow, ", "))
+		}
 	}
 }
 

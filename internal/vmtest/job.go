@@ -37,6 +37,9 @@ var suite = job{
 		if o.short {
 			args = append(args, "-test.short")
 		}
+		const fuse = "/tests/fusetest"
+		b.programs[fuse] = program{"build -C internal/fusetest", "."}
+		b.plan.Env = append(b.plan.Env, "MMAP_TEST_FUSE="+fuse)
 		for _, t := range []struct{ name, pkg string }{
 			{"mmap", "."}, {"examples-log", "./examples/log"}, {"examples-devmem", "./examples/devmem"},
 		} {
@@ -119,6 +122,9 @@ func (j job) verdict(g *guest, tasks []plan.Task) error {
 	wrong = append(wrong, g.trouble...)
 	if len(wrong) == 0 && len(g.ended) != len(tasks) {
 		wrong = append(wrong, fmt.Sprintf("%d of %d tasks have ended", len(g.ended), len(tasks)))
+	}
+	if passed, failed, _ := g.counts(); len(wrong) == 0 && len(g.tests) > 0 && passed+failed == 0 {
+		wrong = append(wrong, "no test ran")
 	}
 	if len(wrong) == 0 && j.check != nil {
 		return j.check(g)

@@ -55,10 +55,7 @@ func (b *boot) start(ctx context.Context, log io.Writer, verbose bool) (g *guest
 }
 
 func (b *boot) run(ctx context.Context, early, log io.Writer, verbose, kvm bool) (*guest, error) {
-	g := &guest{log: log, verbose: verbose, lines: make(map[string][]string), tests: make(map[string]*results)}
-	for _, name := range b.tests {
-		g.tests[name] = newResults()
-	}
+	g := newGuest(log, verbose, b.tests)
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	within := upWithin

@@ -16,6 +16,7 @@ type results struct {
 	begun                   []string // have no result yet
 	current                 string   // prints the lines that come
 	output                  map[string][]string
+	slow                    []string // tests that took 10 seconds and more
 }
 
 var (
@@ -41,6 +42,9 @@ func (r *results) add(line string) (show []string) {
 		return nil
 	}
 	what, name := found[1], found[2]
+	if len(found[3]) > len("9.99s") && !strings.Contains(name, "/") {
+		r.slow = append(r.slow, name+" "+found[3])
+	}
 	switch what {
 	case "PASS":
 		r.passed++
@@ -66,7 +70,7 @@ func (r *results) end(failure string) (show []string) {
 	}
 	show = r.output[r.current]
 	if len(r.begun) > 0 {
-		r.failed++
+		r.failed += len(r.begun)
 		r.failures = append(r.failures, r.begun...)
 		show = append(show, "did not end: "+strings.Join(r.begun, ", "))
 	}

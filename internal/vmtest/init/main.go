@@ -53,7 +53,7 @@ func boot() {
 	defer powerOff()
 	for _, m := range []struct{ kind, dir string }{
 		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/dev/shm"}, {"tmpfs", "/tmp"},
-		{"debugfs", "/sys/kernel/debug"}, {"tracefs", "/sys/kernel/tracing"},
+		{"devpts", "/dev/pts"}, {"debugfs", "/sys/kernel/debug"}, {"tracefs", "/sys/kernel/tracing"},
 	} {
 		if !strings.HasPrefix(m.dir, "/sys/") {
 			note("directory", os.MkdirAll(m.dir, 0o755))
