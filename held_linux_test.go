@@ -136,7 +136,9 @@ var childCloser = registerChild("one that closes while a method is held", func(t
 	returned := make(chan error, 1)
 	go func() { returned <- c.call(r, page) }()
 	hear(t)
-	if c.op != "write" && c.prepare == nil { // then a store waits: for its page's write-back, or for the page itself
+	// Otherwise a store waits: for its page's write-back, which may have begun and does
+	// not go on while FUSE changes a size, or for the page itself.
+	if c.op != "write" && c.op != "setattr" && c.prepare == nil {
 		raw[0] = 'e'
 	}
 	closed := make(chan error, 1)
