@@ -16,7 +16,7 @@ type guest struct {
 	up      plan.Report         // with the event, once the machine is up
 	task    string              // that runs
 	ended   []string            // tasks
-	lines   map[string][]string // what a task printed
+	lines   map[string][]string // what a task printed; by "", the kernel between tasks
 	tests   map[string]*results // of the tasks that are tests
 	trouble []string            // what is not a failed test
 	before  []string            // lines before the guest was up, which say why it is not
@@ -40,13 +40,11 @@ func (g *guest) line(line string) {
 	switch {
 	case !ok && g.up.Event == "":
 		g.before = append(g.before, line)
-	case !ok && g.task != "":
+	case !ok:
 		g.lines[g.task] = append(g.lines[g.task], line)
 		if tests := g.tests[g.task]; tests != nil {
 			g.show(tests.add(line))
 		}
-	case !ok && strings.TrimSpace(line) != "" && !g.verbose:
-		fmt.Fprintln(g.log, line) // of the kernel
 	case r.Event == plan.Up:
 		g.up = r
 	case r.Event == plan.Begin:
@@ -83,6 +81,7 @@ func (g *guest) off(failure string) {
 		return
 	}
 	if failure != "" {
+		g.show(g.lines[""])
 		g.trouble = append(g.trouble, strings.TrimSuffix(failure, "; "))
 	}
 }

@@ -34,6 +34,9 @@ var suite = job{
 		if o.run != "" {
 			args = append(args, "-test.run="+o.run)
 		}
+		if o.skip != "" {
+			args = append(args, "-test.skip="+o.skip)
+		}
 		if o.short {
 			args = append(args, "-test.short")
 		}

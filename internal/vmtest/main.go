@@ -30,7 +30,7 @@ import (
 
 type options struct {
 	machines, jobs, cache string
-	run, fs               string
+	run, skip, fs         string
 	short, verbose, list  bool
 	optional              bool
 	timeout               time.Duration
@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.jobs, "job", "", "`names` of jobs, separated by commas; all if empty")
 	flags.BoolVar(&o.list, "list", false, "list machines and jobs, and end")
 	flags.StringVar(&o.run, "run", "", "run only the tests that match this `regexp`")
+	flags.StringVar(&o.skip, "skip", "", "skip the tests that match this `regexp`")
 	flags.BoolVar(&o.short, "short", false, "run the tests with -short")
 	flags.StringVar(&o.fs, "fs", "", "`kind` of file system for temporary files, tmpfs or ext4; the machine's own if empty")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long a machine may run")
