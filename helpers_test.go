@@ -179,6 +179,9 @@ var roundsPercent = sync.OnceValue(func() float64 {
 	return 100
 })
 
+// emulated says whether the processor is one of those: time says nothing there.
+func emulated() bool { return os.Getenv(roundsVariable) != "" }
+
 // rounds says how many of n rounds to go.
 func rounds(n int) int { return max(1, int(float64(n)*roundsPercent()/100)) }
 

@@ -13,11 +13,7 @@ import (
 // goroutine asks for bytes that are there: what it may hear is that the region is
 // closed, and not that it is too short.
 func TestAMethodNeverFindsAnEmptyRegionInsteadOfAClosedOne(t *testing.T) {
-	rounds := 10000
-	if testing.Short() {
-		rounds = 3000
-	}
-	for range rounds {
+	for range max(500, rounds(10_000)) {
 		r, err := Anonymous(64)
 		if err != nil {
 			t.Fatal(err)
