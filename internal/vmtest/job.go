@@ -30,6 +30,8 @@ var suite = job{
 	prepare: func(b *boot, o options) {
 		b.memory = 2048
 		b.modules = append(b.modules, "loop", "fuse")
+		// Tests use all mappings up, which takes an emulated processor long.
+		b.plan.Write = append(b.plan.Write, plan.Write{File: "/proc/sys/vm/max_map_count", Text: "20000"})
 		args := []string{"-test.v", "-test.timeout=" + (o.timeout - o.timeout/10).String()}
 		if o.run != "" {
 			args = append(args, "-test.run="+o.run)
@@ -72,7 +74,7 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 	run := &boot{
 		machine: m, kernel: k, memory: 1024, programs: make(map[string]program),
 		modules: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
-		plan:    plan.Plan{Env: []string{"MMAP_TEST_ROUNDS=" + o.rounds(m)}},
+		percent: o.percent,
 	}
 	if o.fs == "ext4" || o.fs == "" && m.fs == "ext4" {
 		run.plan.Disk = "ext4"

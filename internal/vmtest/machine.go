@@ -18,14 +18,14 @@ type machine struct {
 	qemu     []string // program and arguments
 	console  string
 	emulator string // Debian's package with the program
-	rounds   string // MMAP_TEST_ROUNDS, in percent, where it is emulated
+	rounds   string // MMAP_TEST_ROUNDS, a percentage, where it is emulated
 }
 
 var machines = []machine{
 	{"amd64-6.12", "trixie", "linux-image-amd64", "amd64", "amd64", "ext4",
-		[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", "qemu-system-x86", "10"},
+		[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", "qemu-system-x86", "2"},
 	{"amd64-5.10", "bullseye", "linux-image-cloud-amd64", "amd64", "amd64", "tmpfs",
-		[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", "qemu-system-x86", "10"},
+		[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", "qemu-system-x86", "2"},
 	{"arm64-6.12", "trixie", "linux-image-cloud-arm64", "arm64", "arm64", "tmpfs",
 		[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0", "qemu-system-arm", "2"},
 	{"arm64-6.12-16k", "trixie", "linux-image-arm64-16k", "arm64", "arm64", "ext4",

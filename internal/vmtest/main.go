@@ -37,14 +37,6 @@ type options struct {
 	percent               string // MMAP_TEST_ROUNDS
 }
 
-// rounds is the percentage for a machine.
-func (o options) rounds(m machine) string {
-	if o.percent != "" {
-		return o.percent
-	}
-	return m.rounds
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type boot struct {
 	modules  []string           // of the kernel, without those that they need
 	tests    []string           // the tasks that are test programs
 	memory   int                // in MiB
+	percent  string             // MMAP_TEST_ROUNDS; if empty, the machine's own where it is emulated
 	append   string             // to the command line of the kernel
 	extra    []string           // arguments of qemu
 
@@ -116,11 +118,14 @@ func (b *boot) arguments(kvm bool) []string {
 	if kvm {
 		args = append(args, "-accel", "kvm", "-cpu", "host")
 	}
+	line := fmt.Sprintf("console=%s quiet loglevel=3 panic=-1 rdinit=/init %s", b.console, b.append)
+	if percent := cmp.Or(b.percent, map[bool]string{false: b.rounds}[kvm]); percent != "" {
+		line += " MMAP_TEST_ROUNDS=" + percent // which the kernel hands to init, and init to the tasks
+	}
 	args = append(args, "-m", fmt.Sprint(b.memory), "-smp", "2",
 		"-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot",
 		"-kernel", b.kernel.image, "-initrd", b.initrd,
-		// Errors of devices that a test breaks are not for the console; those that end the kernel are.
-		"-append", fmt.Sprintf("console=%s quiet loglevel=3 panic=-1 rdinit=/init %s", b.console, b.append))
+		"-append", line)
 	if b.disk != "" {
 		args = append(args, "-drive", "if=virtio,format=raw,cache=unsafe,file="+b.disk)
 	}
