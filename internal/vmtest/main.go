@@ -150,7 +150,7 @@ func summary(outcomes []outcome, o options, w io.Writer) (status int) {
 		case out.err == nil:
 			done++
 		case o.optional && errors.Is(out.err, errUnavailable):
-			fmt.Fprintf(w, "SKIPPED %s, %s: %v\n", out.machine, out.job, out.err)
+			fmt.Fprintf(w, "left out: %s, %s: %v\n", out.machine, out.job, out.err)
 		default:
 			fmt.Fprintf(w, "FAILED %s, %s: %v\n", out.machine, out.job, out.err)
 			status = 1

@@ -112,7 +112,7 @@ func TestTheSummaryFailsForWhatFailedAndForWhatIsNotToBeHad(t *testing.T) {
 	}{
 		{[]outcome{good}, false, 0, []string{"s390x    suite  6.1     65536  big    ext4      1       0       0        TCG  61", "1 of 1"}},
 		{[]outcome{good, bad}, true, 1, []string{"FAILED arm64, suite: 1 test failed", "1 of 2"}},
-		{[]outcome{good, none}, true, 0, []string{"SKIPPED ppc64le, suite: qemu", "1 of 2"}},
+		{[]outcome{good, none}, true, 0, []string{"left out: ppc64le, suite: qemu", "1 of 2"}},
 		{[]outcome{good, none}, false, 1, []string{"FAILED ppc64le"}},
 	} {
 		var out strings.Builder
