@@ -55,6 +55,7 @@ func main() {
 		DisableXAttrs:      true,
 		DisableReadDirPlus: true,
 		MaxBackground:      1000, // held calls count, and must not hold up others
+		DisableSplice:      true, // its FIONREAD is that of most processors, and panics on ppc64
 		Debug:              *debug,
 	}
 	if *writeback {
