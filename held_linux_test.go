@@ -133,11 +133,24 @@ var childCloser = registerChild("one that closes while a method is held", func(t
 	say(t, "mapped")
 
 	hear(t)
-	if c.op == "write" {
-		raw[2*page] = 'd' // the others may have been written by now
-	}
 	returned := make(chan error, 1)
-	go func() { returned <- c.call(r, page) }()
+	if c.op == "write" {
+		// The other pages may have been written by now, and what is held may be the
+		// kernel's own write.
+		raw[2*page] = 'd'
+		begun := make(chan bool, 1)
+		onCalls(t, func(call string) error {
+			if call == "msync" {
+				begun <- true
+			}
+			return nil
+		})
+		go func() { returned <- c.call(r, page) }()
+		<-begun
+		intercept.Store(nil)
+	} else {
+		go func() { returned <- c.call(r, page) }()
+	}
 	hear(t)
 	// Otherwise a store waits: for its page's write-back, which may have begun and does
 	// not go on while FUSE changes a size, or for the page itself.
