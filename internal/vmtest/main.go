@@ -126,7 +126,7 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 			case err != nil:
 				outcomes = append(outcomes, outcome{machine: m.name, job: j.name, err: err})
 			case j.on(m):
-				fmt.Fprintf(log, "=== %s: %s\n", m.name, j.name)
+				fmt.Fprintf(log, "\n%s: %s\n", m.name, j.name)
 				outcomes = append(outcomes, j.do(ctx, b, m, k, o, log))
 			}
 		}

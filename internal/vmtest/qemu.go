@@ -45,18 +45,19 @@ var kvmWorks = true
 // start runs a machine to its end, with KVM where that works.
 func (b *boot) start(ctx context.Context, log io.Writer, verbose bool) (g *guest, how string) {
 	if kvmWorks && b.kvm() {
-		g, err := b.run(ctx, io.Discard, log, verbose, true)
+		g, err := b.run(ctx, log, verbose, true)
 		if !errors.Is(err, errKVM) {
 			return g, "KVM"
 		}
 		fmt.Fprintf(log, "%v; it is emulated\n", err)
 		kvmWorks = false
 	}
-	g, _ = b.run(ctx, log, log, verbose, false)
+	g, _ = b.run(ctx, log, verbose, false)
 	return g, "TCG"
 }
 
-func (b *boot) run(ctx context.Context, early, log io.Writer, verbose, kvm bool) (*guest, error) {
+// run is one try to do so. An error means that the machine did not start.
+func (b *boot) run(ctx context.Context, log io.Writer, verbose, kvm bool) (*guest, error) {
 	g := newGuest(log, verbose, b.tests)
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
