@@ -121,12 +121,12 @@ func TestAWriteBackThatFailsAfterCloseIsToldToTheOtherRegions(t *testing.T) {
 			page := os.Getpagesize()
 			f := fuseOpen(t, server.create("a", page, 'a'))
 			r, err := Map(f, ReadWrite)
+			server.fail("write", "a", unix.ENOSPC, 1) // whenever the kernel writes
 			if err == nil {
 				err = Put(r, 0, 1.5)
 			}
 			other, err2 := Map(f, ReadWrite)
 			need(t, other, errors.Join(err, err2))
-			server.fail("write", "a", unix.ENOSPC, 1)
 			addr, m := r.Addr(), r.o.mapping
 			if how == "closed" {
 				if err := r.Close(); err != nil {
