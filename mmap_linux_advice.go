@@ -28,7 +28,7 @@ var advices = [...]struct {
 	Remove:      {unix.MADV_REMOVE, "MADV_REMOVE", "2.6.16", "only for files and shared memory, not for locked pages"},
 	HugePage:    {unix.MADV_HUGEPAGE, "MADV_HUGEPAGE", "2.6.38, with CONFIG_TRANSPARENT_HUGEPAGE,", "not for devices and pages of a pool"},
 	NoHugePage:  {unix.MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE", "2.6.38, with CONFIG_TRANSPARENT_HUGEPAGE,", "not for devices and pages of a pool"},
-	Collapse:    {unix.MADV_COLLAPSE, "MADV_COLLAPSE", "6.1, with CONFIG_TRANSPARENT_HUGEPAGE,", "the pages hold no whole huge page, or their file system has no huge pages"},
+	Collapse:    {unix.MADV_COLLAPSE, "MADV_COLLAPSE", "6.1, with CONFIG_TRANSPARENT_HUGEPAGE,", "only for pages that hold a whole huge page, where their file system has huge pages"},
 	DontDump:    {unix.MADV_DONTDUMP, "MADV_DONTDUMP", "3.4", "not for devices"},
 	DoDump:      {unix.MADV_DODUMP, "MADV_DODUMP", "3.4", "not for devices and pages of a pool"},
 	WipeOnFork:  {unix.MADV_WIPEONFORK, "MADV_WIPEONFORK", "4.14", "only for private memory"},
