@@ -129,6 +129,9 @@ var childCloser = registerChild("one that closes while a method is held", func(t
 	debug.SetGCPercent(-1)
 	r := mapFor(t, args[1], args[2], Config{Mode: ReadWrite, Reserve: int64(2 * heldPages * page), Sparse: c.sparse})
 	addr, raw := r.Addr(), r.Bytes()
+	if err := r.Sync(); err != nil { // so that only these pages are dirty
+		t.Fatal(err)
+	}
 	raw[0], raw[page] = 'd', 'd' // dirty
 	say(t, "mapped")
 
