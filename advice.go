@@ -15,6 +15,10 @@ import (
 // Below stands what each means to Linux (madvise(2)), for pages of a file and for
 // private memory: that of Anonymous, and the pages of a CopyOnWrite region that were
 // stored to. Most are hints, which change no byte. Those that lose bytes say so.
+//
+// Other systems have less. Unixes have Normal, Sequential, Random, WillNeed, DontNeed
+// and Free, FreeBSD and DragonFly DontDump and DoDump too. Windows has Normal and
+// WillNeed.
 type Advice int
 
 const (
@@ -32,7 +36,7 @@ const (
 	WillNeed
 	// DontNeed: the bytes are not needed soon. On Linux, private memory loses its
 	// contents: Anonymous reads as zero afterwards, CopyOnWrite as the file.
-	// Shared pages leave this process and keep their bytes, as all do on other systems.
+	// Shared pages keep their bytes. On other systems all do.
 	DontNeed
 	// Cold: the pages are the first to go when memory is short. Linux 5.4.
 	Cold
@@ -41,9 +45,9 @@ const (
 	// Free: private memory may lose its contents at any time, until the next store
 	// to a page. It reads as before or as zero. Linux 4.5; not for files.
 	Free
-	// Remove loses the bytes for everybody: it makes a hole in the file, which reads as
-	// zero and takes no space on the disk. The region must be ReadWrite. For files
-	// whose file system can do it, and for shared memory. Linux 2.6.16.
+	// Remove loses the bytes for everybody: it makes a hole in the file. A hole reads
+	// as zero and takes no space on the disk. The region must be ReadWrite. For
+	// shared memory, and for files whose file system can do it. Linux 2.6.16.
 	Remove
 	// HugePage: use transparent huge pages. For memory, tmpfs where its mount
 	// allows it, and for files as far as the file system does. Linux 2.6.38.
@@ -98,9 +102,10 @@ func (a Advice) String() string {
 // works on without it.
 //
 // Devices are not touched: WillNeed, PopulateRead and PopulateWrite do nothing to
-// them. Remove and PopulateWrite of a ReadOnly region are
-// ErrReadOnly. A page that Populate... cannot bring in is a [*FaultError], as of
-// [Region.Populate]. After Close, or if it happens meanwhile, the error is ErrClosed.
+// them. Remove and PopulateWrite of a ReadOnly region are ErrReadOnly. A page that
+// PopulateRead or PopulateWrite cannot bring in is a [*FaultError], as of
+// [Region.Populate]. After Close, or if it happens meanwhile, the error is
+// ErrClosed.
 func (r *Region) Advise(off, n int, advice Advice) error {
 	m, err := r.valid("advise")
 	if err != nil {
@@ -110,15 +115,15 @@ func (r *Region) Advise(off, n int, advice Advice) error {
 	if n, err = m.within("advise", off, n); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("advise %v for %d bytes at offset %d of %s", advice, n, off, m.describe())
+	const what = "advise %v for %d bytes at offset %d of %s"
 	populates := advice == PopulateRead || advice == PopulateWrite
 	switch mode := Mode(m.mode.Load()); {
 	case !advice.known():
-		return failf(errors.ErrUnsupported, "%s: there is no such advice", what)
+		return failf(errors.ErrUnsupported, what+": there is no such advice", advice, n, off, m.describe())
 	case advice == Remove && mode != ReadWrite, advice == PopulateWrite && mode == ReadOnly:
-		return failf(ErrReadOnly, "%s: region is %v", what, mode)
+		return failf(ErrReadOnly, what+": region is %v", advice, n, off, m.describe(), mode)
 	case advice == Free && m.kind != memory:
-		return failf(errors.ErrUnsupported, "%s: only memory can be free", what)
+		return failf(errors.ErrUnsupported, what+": only memory can be free", advice, n, off, m.describe())
 	case n == 0, m.kind == device && (populates || advice == WillNeed):
 		return m.check("advise")
 	case populates:
@@ -138,10 +143,7 @@ func (r *Region) Advise(off, n int, advice Advice) error {
 	if closed := m.check("advise"); closed != nil {
 		return closed
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return because(pathError(m.name, err), errors.ErrUnsupported, "%s", what)
-	}
-	return pathError(m.name, err)
+	return asked(m.name, err, what, advice, n, off, m.describe())
 }
 
 // loses reports whether bytes are lost by the advice.
@@ -169,10 +171,12 @@ func (m *mapping) wholePages(off, n int) (from, to uintptr) {
 // was set.
 //
 // Locks do not nest: one Unlock undoes any number of them. Two ranges that share a
-// page share its lock, within a region and not between regions. If Lock fails, no
-// page of the range is locked. The error names the limit, or is a [*FaultError] for
-// a page that cannot be had. If the region is closed meanwhile it is ErrClosed, and nothing is
-// locked.
+// page share its lock, within a region and not between regions. Close undoes them
+// all.
+//
+// If Lock fails, no page of the range is locked. The error names the limit, or is a
+// [*FaultError] for a page that cannot be had. After Close, or if it happens
+// meanwhile, it is ErrClosed.
 func (r *Region) Lock(off, n int) error {
 	m, err := r.valid("lock")
 	if err != nil {
@@ -199,7 +203,8 @@ func (r *Region) Lock(off, n int) error {
 }
 
 // Unlock lets the pages that hold the n bytes at off go again. n may be ToEnd. What
-// is not locked stays so: that is no error.
+// is not locked stays so: that is no error. After Close, or if it happens meanwhile,
+// the error is ErrClosed.
 func (r *Region) Unlock(off, n int) error {
 	m, err := r.valid("unlock")
 	if err != nil {
@@ -238,10 +243,11 @@ func (m *mapping) lockPages(off, n int) error {
 // answer may be out of date when it arrives.
 //
 // Of a file's page, Linux says whether anybody has brought it into memory
-// (mincore(2)). Only of files that the process owns or may write: it says true of all pages of
-// other files (since 5.2). Windows says whether the page is in this process's
-// working set (QueryWorkingSetEx). A system that does not tell is
-// errors.ErrUnsupported.
+// (mincore(2)). It says so only of files that the process owns or may write; of
+// others it says true (since 5.2). Windows says whether the page is in this
+// process's working set (QueryWorkingSetEx). A system that does not tell, such as
+// OpenBSD or Solaris, is errors.ErrUnsupported. After Close, or if it happens
+// meanwhile, the error is ErrClosed.
 func (r *Region) Resident(off, n int) ([]bool, error) {
 	m, err := r.valid("ask for residency")
 	if err != nil {
@@ -262,10 +268,7 @@ func (r *Region) Resident(off, n int) ([]bool, error) {
 		return nil, closed
 	}
 	if err != nil {
-		if errors.Is(err, errors.ErrUnsupported) {
-			err = because(pathError(m.name, err), errors.ErrUnsupported, "ask for residency of %d bytes at offset %d of %s", n, off, m.describe())
-		}
-		return nil, pathError(m.name, err)
+		return nil, asked(m.name, err, "ask for residency of %d bytes at offset %d of %s", n, off, m.describe())
 	}
 	each := int(m.page() / small) // a huge page is there whole, or not at all
 	for i := range len(pages) / each {

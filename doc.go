@@ -141,11 +141,14 @@
 //
 // [MemFile] makes a file that lives in memory. Hand it to a child through
 // exec.Cmd.ExtraFiles, and map it on both sides. A side that does not trust the
-// other does three things. It looks at [SealsOf] for SealShrink before it maps, so that no access
-// can fault. It takes numbers that say where something is by [Get] or an AtomicView, once,
-// and views are checked against the region's length. And it copies what
-// must not change between check and use. That is all it takes: the other side can
-// send wrong bytes, and break nothing.
+// other does three things:
+//
+//   - Before it maps, it asks [SealsOf] for SealShrink. Then no access can fault.
+//   - It loads each offset and length once ([Get], an AtomicView), and makes its views
+//     of them. Making a view checks them against the region.
+//   - It copies what must not change between check and use.
+//
+// Then the other side can send wrong bytes, and break nothing.
 //
 // # Files
 //

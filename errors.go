@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -88,6 +89,15 @@ func because(cause, kind error, format string, args ...any) error {
 func pathError(name string, err error) error {
 	if call, ok := err.(*os.SyscallError); ok {
 		return &fs.PathError{Op: call.Syscall, Path: name, Err: call.Err}
+	}
+	return err
+}
+
+// asked is pathError, but what the system lacks is worded with what was asked.
+func asked(name string, err error, format string, args ...any) error {
+	err = pathError(name, err)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return because(err, errors.ErrUnsupported, format, args...)
 	}
 	return err
 }

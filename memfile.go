@@ -8,18 +8,20 @@ import (
 
 // Memory with a descriptor: to share with a child process, and to seal.
 
-// MemFile makes a file of size bytes that lives in memory, has no name anywhere, and
-// is gone when nobody has it open or mapped (memfd_create(2)). The name is for
-// people only: in /proc, in errors, and as the file's Name. The bytes are zero, and
-// take memory when they are stored to.
+// MemFile makes a file of size bytes that lives in memory (memfd_create(2)). No folder
+// has its name. It is gone when nobody has it open or mapped. The name is for people
+// only: in /proc, in errors, and as the file's Name. The bytes are zero, and take
+// memory when they are stored to.
 //
 // Hand it to a child process through exec.Cmd.ExtraFiles, and map it on both sides
 // with [Map]. It grows by [Region.Resize], and the other side takes that up by
 // [Region.Refresh]. No part of it is executable, and [Seal] keeps it from being
 // changed. The caller closes the file; regions of it live on.
 //
-// A negative size is ErrRange. Systems other than Linux have none:
-// errors.ErrUnsupported.
+// A negative size is ErrRange. A name with a zero byte is [os.ErrInvalid], and one of
+// more than 249 bytes an error of the system's. Systems other than Linux have no such
+// files: errors.ErrUnsupported. Any goroutine may call it at any time, as Seal and
+// SealsOf.
 func MemFile(name string, size int64) (*os.File, error) {
 	switch {
 	case size < 0:
@@ -34,22 +36,24 @@ func MemFile(name string, size int64) (*os.File, error) {
 		}
 		f.Close()
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, because(pathError(name, err), errors.ErrUnsupported, "make memory file %s of %d bytes", name, size)
-	}
-	return nil, pathError(name, err)
+	return nil, asked(name, err, "make memory file %s of %d bytes", name, size)
 }
 
-// Seals are what can no longer be done to a memory file, by anybody: whoever has it open,
-// maps it or receives it can rely on them. See fcntl(2), File Sealing.
+// Seals are what can no longer be done to a memory file. They hold for everybody who
+// has it. See fcntl(2), File Sealing.
 type Seals int
 
 const (
-	SealSeal        Seals = 1 << iota // no seal is added any more
-	SealShrink                        // it does not get shorter: no access can fault for want of a byte
-	SealGrow                          // it does not get longer
-	SealWrite                         // no byte changes
-	SealFutureWrite                   // no byte changes but through mappings that are there already. Linux 5.1
+	// SealSeal: no seal is added any more.
+	SealSeal Seals = 1 << iota
+	// SealShrink: the file does not get shorter. So no access faults for want of a byte.
+	SealShrink
+	// SealGrow: the file does not get longer.
+	SealGrow
+	// SealWrite: no byte changes.
+	SealWrite
+	// SealFutureWrite: only the mappings that are there already change bytes. Linux 5.1.
+	SealFutureWrite
 )
 
 var sealNames = [...]string{"SealSeal", "SealShrink", "SealGrow", "SealWrite", "SealFutureWrite"}
@@ -71,19 +75,21 @@ func (s Seals) String() string {
 // Seal adds seals to a file of [MemFile]. None can be taken back, and they hold for
 // everybody.
 //
-// A file that both sides have sealed with SealShrink cannot be truncated, so no
-// access to a region of it faults, whatever the other side does. A side that does
-// not trust the other looks first: [SealsOf] says what it can rely on. SealShrink makes
-// the size safe and not the bytes. What the other side can still write may change between
-// two looks, so copy it once, check the copy, and use the copy.
+// A file sealed with SealShrink cannot be truncated. So no access to a region of it
+// faults, whatever others do. A side that does not trust the other looks first:
+// [SealsOf] says what it can rely on. SealShrink makes the size safe and not the
+// bytes. What the other side can still store may change between two looks: copy it
+// once, check the copy, and use the copy.
 //
-// SealWrite needs that no region of the file is open, in any process, through which
-// somebody could store: a ReadWrite one, or one of a file open for writing. The
-// error says so. Before Linux 6.7 a file with SealWrite can be mapped CopyOnWrite and not
-// otherwise. SealFutureWrite does without both: the one who sealed goes on storing
-// through its region, and all others can only read. Sealed against growth or shrinking,
-// [Region.Resize] fails with fs.ErrPermission. So does Seal after SealSeal, and of
-// a file that is not open for writing. A file that is no memory file is errors.ErrUnsupported.
+// SealWrite needs that nobody has the file mapped who could store: in no process is a
+// ReadWrite region of it open, nor one that Map made of a file open for writing.
+// Otherwise the error says so. Before Linux 6.7 a file with SealWrite can be mapped
+// CopyOnWrite only. SealFutureWrite is free of both: who sealed goes on storing
+// through its region, and all others only read.
+//
+// Sealed against it, [Region.Resize] fails with fs.ErrPermission. So does Seal after
+// SealSeal, and of a file that is not open for writing. Of a file that is no memory
+// file the error is errors.ErrUnsupported, of a closed one [os.ErrClosed].
 func Seal(f *os.File, s Seals) error {
 	if f == nil {
 		return failf(os.ErrInvalid, "seal: the *os.File is nil")
@@ -95,8 +101,8 @@ func Seal(f *os.File, s Seals) error {
 }
 
 // SealsOf returns the seals of a memory file, however it was made: a process looks
-// at them before it relies on a file that another one gave it. A file that is no memory
-// file is errors.ErrUnsupported.
+// at them before it relies on a file that another one gave it. Of a file that is no
+// memory file the error is errors.ErrUnsupported, of a closed one [os.ErrClosed].
 func SealsOf(f *os.File) (s Seals, err error) {
 	if f == nil {
 		return 0, failf(os.ErrInvalid, "look at the seals: the *os.File is nil")
@@ -113,8 +119,5 @@ func sealing(f *os.File, what string, fn func(h handle) error) error {
 	if errors.Is(err, os.ErrClosed) {
 		return failf(os.ErrClosed, "%s %s: the file is closed", what, f.Name())
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return because(pathError(f.Name(), err), errors.ErrUnsupported, "%s %s", what, f.Name())
-	}
-	return pathError(f.Name(), err)
+	return asked(f.Name(), err, "%s %s", what, f.Name())
 }

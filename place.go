@@ -107,8 +107,9 @@ func (m *mapping) join(id fileID) {
 	m.file.inode, m.turn, m.shrinks = n, &n.turn, n.shrinks.Load()
 }
 
-// placeAs maps h, of which st is known, and whose inode m has joined. Until it is watched, the mapping can be
-// abandoned. If it fails, the file is still to be released.
+// placeAs maps h, of which st is known, and whose inode m has joined. Until it is
+// watched, the mapping can be abandoned. If it fails, the file is still to be
+// released.
 func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	size := st.size
 	if st.kind != regular && st.kind != memory {
