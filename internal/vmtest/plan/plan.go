@@ -11,6 +11,9 @@ import (
 // File is where the guest finds its Plan.
 const File = "/plan.json"
 
+// Hardware is the variable of a task that tells which hardware its machine has.
+const Hardware = "MMAP_TEST_HARDWARE"
+
 // A Plan is what the guest does, from top to bottom, before it powers off.
 type Plan struct {
 	Modules []Module
