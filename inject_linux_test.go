@@ -236,11 +236,12 @@ func (op *operation) run(t testing.TB, dir string, f refusal, clean state) (call
 // asBefore is the state after a failure.
 func (op *operation) asBefore(before state, f refusal) state {
 	opened := f.call != "open"
+	emptied := opened && (f.call != "fstat" || f.nth > 1) && (f.call != "ftruncate" || f.nth > 0)
 	switch {
 	case op.empties && before.File == noFileThere && f.call == "fstat" && f.forever && f.nth == 0:
 		before.File = summary(nil) // whose file it is cannot be found out, so it stays
 	case op.empties && before.File == noFileThere:
-	case op.empties && opened && !(f.call == "ftruncate" && f.forever && f.nth == 0):
+	case op.empties && emptied:
 		before.File = summary(nil)
 	case op.create && !op.empties && before.File == noFileThere && opened:
 		before.File = summary(nil)

@@ -179,9 +179,9 @@ func (c Config) Open(name string) (*Region, error) {
 // full disk Create fails at once. Where the file system cannot allocate, the pages
 // are made ready to be stored to instead, which makes it do so.
 //
-// If Create fails, a file that it made is gone again. One that was there is empty,
-// if it could be opened. The region owns the file, as with Open. Its first Sync also makes the
-// file's name durable.
+// If Create fails, a file that it made is gone again. One that was there is as
+// before, or empty. The region owns the file, as with Open. Its first Sync also makes
+// the file's name durable.
 func (c Config) Create(name string, size int64) (*Region, error) {
 	return c.create("create", name, size, true)
 }
@@ -234,11 +234,8 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 		r, err = c.fill(m, st, op, size, empty)
 	}
 	if err != nil {
-		switch {
-		case empty && made.made:
+		if empty && made.made {
 			made.dir.remove(made.h, st.id)
-		case empty:
-			made.h.truncate(0)
 		}
 		m.dir.release()
 		m.file.release()

@@ -10,6 +10,9 @@ import (
 // The idea: an address that a program may still hold must not be used for
 // anything else. Close therefore does not unmap. It puts a tombstone, address
 // space that nothing can access, where the mapping was, in one step of the system.
+// Linux's guard pages (madvise(2), MADV_GUARD_INSTALL) are no substitute: the file
+// would stay mapped, and its space taken, and for 1 GiB they take four times as
+// long. A mapping under mseal(2) can never be closed.
 //
 // The life of the address space of a region:
 //
