@@ -13,12 +13,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
 )
 
-// A builder makes what goes into the guests, in a folder.
+// A builder makes what goes into the guests, in a folder. One thing at a time: the
+// machines share what is made.
 type builder struct {
+	mu   sync.Mutex
 	ctx  context.Context
 	root string // of the module
 	dir  string
@@ -29,7 +32,7 @@ func newBuilder(ctx context.Context, dir string) (*builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go list -m: %w", err)
 	}
-	return &builder{ctx, strings.TrimSpace(string(out)), dir}, nil
+	return &builder{ctx: ctx, root: strings.TrimSpace(string(out)), dir: dir}, nil
 }
 
 // A program is what the go command makes of a package with a verb: "build", or
@@ -81,6 +84,8 @@ func (b *builder) packedImage(flags []string, size int64) ([]byte, error) {
 // initramfs writes the first root file system of a boot: init, the plan, modules of
 // the kernel, and programs, whose packages are listed by their names in the guest.
 func (b *builder) initramfs(name, goArch string, p plan.Plan, modules []module, programs map[string]program) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	f, err := os.Create(name)
 	if err != nil {
 		return err

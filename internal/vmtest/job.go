@@ -81,7 +81,7 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 	}
 	j.prepare(run, o)
 	defer run.discard()
-	if out.err = run.pack(b, log, o); out.err == nil {
+	if out.err = run.pack(b, j, log, o); out.err == nil {
 		out.guest, out.how = run.start(ctx, log, o.verbose)
 		out.err = j.verdict(out.guest, run.plan.Tasks)
 	}
@@ -90,7 +90,7 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 }
 
 // pack makes the files that the machine starts with.
-func (b *boot) pack(builder *builder, log io.Writer, o options) error {
+func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
 	files, err := modulesIn(b.kernel.modules)
 	if err != nil {
 		return err
@@ -105,14 +105,14 @@ func (b *boot) pack(builder *builder, log io.Writer, o options) error {
 	for _, m := range modules {
 		b.plan.Modules = append(b.plan.Modules, plan.Module{Name: m.name})
 	}
-	b.initrd = filepath.Join(builder.dir, b.name+".cpio")
+	b.initrd = filepath.Join(builder.dir, b.name+"-"+j.name+".cpio")
 	if err := builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.programs); err != nil {
 		return err
 	}
 	if b.plan.Disk == "" {
 		return nil
 	}
-	b.disk = filepath.Join(builder.dir, b.name+".disk")
+	b.disk = filepath.Join(builder.dir, b.name+"-"+j.name+".disk")
 	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
 }
 
@@ -140,8 +140,9 @@ func (j job) verdict(g *guest, tasks []plan.Task) error {
 	return nil
 }
 
-// discard removes the disk, which may have become large.
+// discard removes the files, which may have become large.
 func (b *boot) discard() {
+	os.Remove(b.initrd)
 	if b.disk != "" {
 		os.Remove(b.disk)
 	}

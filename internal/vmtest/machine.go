@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,6 +49,14 @@ func (m *machine) kvm() bool {
 	}
 	device.Close()
 	return true
+}
+
+// have returns the kernel of the machine, if its emulator is there too.
+func (m *machine) have(ctx context.Context, cache string) (kernel, error) {
+	if err := m.haveEmulator(); err != nil {
+		return kernel{}, err
+	}
+	return fetch(ctx, cache, *m)
 }
 
 // A kernel is what is in the cache for a machine.

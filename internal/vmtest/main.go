@@ -15,6 +15,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -24,6 +25,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 )
@@ -34,6 +36,7 @@ type options struct {
 	short, verbose, list  bool
 	optional              bool
 	timeout               time.Duration
+	parallel              int
 	percent               string // MMAP_TEST_ROUNDS
 }
 
@@ -55,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&o.short, "short", false, "run the tests with -short")
 	flags.StringVar(&o.fs, "fs", "", "`kind` of file system for temporary files, tmpfs or ext4; the machine's own if empty")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long a machine may run")
+	flags.IntVar(&o.parallel, "parallel", 1, "how many machines run at a time; if more than one, what each prints comes when it has ended")
 	flags.StringVar(&o.cache, "cache", "/var/cache/mmap-ci/kernels", "`folder` of the kernels")
 	flags.BoolVar(&o.optional, "optional", false, "skip a machine whose kernel or emulator is not to be had")
 	flags.BoolVar(&o.verbose, "v", false, "print all that machines print")
@@ -67,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	machines, err := choose(machines, o.machines, func(m machine) string { return m.name })
 	jobs, jobErr := choose(jobs, o.jobs, func(j job) string { return j.name })
-	if err = errors.Join(err, jobErr); err != nil || !slices.Contains([]string{"", "tmpfs", "ext4"}, o.fs) || flags.NArg() > 0 {
+	if err = errors.Join(err, jobErr); err != nil || !slices.Contains([]string{"", "tmpfs", "ext4"}, o.fs) || flags.NArg() > 0 || o.parallel < 1 {
 		fmt.Fprintf(stderr, "vmtest: bad arguments %q %v\n", args, err)
 		return 2
 	}
@@ -103,7 +107,9 @@ func choose[T any](all []T, names string, nameOf func(T) string) (chosen []T, er
 	return chosen, nil
 }
 
-func runAll(ctx context.Context, machines []machine, jobs []job, o options, log io.Writer) (outcomes []outcome, err error) {
+// runAll does the jobs on the machines, o.parallel at a time, and returns the
+// outcomes in their order.
+func runAll(ctx context.Context, machines []machine, jobs []job, o options, log io.Writer) (outcomes []*outcome, err error) {
 	dir, err := os.MkdirTemp("", "vmtest")
 	if err != nil {
 		return nil, err
@@ -113,29 +119,45 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 	if err != nil {
 		return nil, err
 	}
+	var running sync.WaitGroup
+	var printing sync.Mutex
+	slots := make(chan struct{}, o.parallel)
 	for _, m := range machines {
-		var k kernel
-		err := m.haveEmulator()
-		if err == nil {
-			k, err = fetch(ctx, o.cache, m)
-		}
+		k, err := m.have(ctx, o.cache)
 		for _, j := range jobs {
-			switch {
-			case ctx.Err() != nil:
-				return outcomes, ctx.Err()
-			case err != nil:
-				outcomes = append(outcomes, outcome{machine: m.name, job: j.name, err: err})
-			case j.on(m):
-				fmt.Fprintf(log, "\n%s: %s\n", m.name, j.name)
-				outcomes = append(outcomes, j.do(ctx, b, m, k, o, log))
+			if !j.on(m) {
+				continue
 			}
+			out := &outcome{machine: m.name, job: j.name, err: err}
+			outcomes = append(outcomes, out)
+			if err != nil {
+				continue
+			}
+			slots <- struct{}{}
+			running.Go(func() {
+				defer func() { <-slots }()
+				if err := ctx.Err(); err != nil {
+					out.err = err
+					return
+				}
+				w, buffer := log, new(bytes.Buffer)
+				if o.parallel > 1 {
+					w = buffer
+				}
+				fmt.Fprintf(w, "\n%s: %s\n", m.name, j.name)
+				*out = j.do(ctx, b, m, k, o, w)
+				printing.Lock()
+				defer printing.Unlock()
+				buffer.WriteTo(log)
+			})
 		}
 	}
+	running.Wait()
 	return outcomes, nil
 }
 
 // summary prints what became of each job, and returns the exit status.
-func summary(outcomes []outcome, o options, w io.Writer) (status int) {
+func summary(outcomes []*outcome, o options, w io.Writer) (status int) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nmachine\tjob\tkernel\tpage\torder\tfiles on\tpassed\tfailed\tskipped\tby\tseconds")
 	for _, out := range outcomes {

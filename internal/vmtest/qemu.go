@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
@@ -39,18 +40,18 @@ const kvmWithin = 30 * time.Second
 
 var errKVM = errors.New("KVM does not run this machine")
 
-// kvmWorks is false once it was seen that it does not.
-var kvmWorks = true
+// kvmFails is set once that was seen.
+var kvmFails atomic.Bool
 
 // start runs a machine to its end, with KVM where that works.
 func (b *boot) start(ctx context.Context, log io.Writer, verbose bool) (g *guest, how string) {
-	if kvmWorks && b.kvm() {
+	if !kvmFails.Load() && b.kvm() {
 		g, err := b.run(ctx, log, verbose, true)
 		if !errors.Is(err, errKVM) {
 			return g, "KVM"
 		}
 		fmt.Fprintf(log, "%v; it is emulated\n", err)
-		kvmWorks = false
+		kvmFails.Store(true)
 	}
 	g, _ = b.run(ctx, log, verbose, false)
 	return g, "TCG"
