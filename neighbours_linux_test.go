@@ -56,7 +56,10 @@ var childNeighbours = registerChild("neighbours of a region that is resized", fu
 		fault := Guard(func() error { held = raw[6*page]; return nil })
 		wantErr(t, fault, ErrTruncated)
 	}
-	if err := errors.Join(Put(sameFile, 0, 1.5), sameFile.Close(), b.Close()); err != nil {
+	if _, err := Get[byte](sameFile, 0); err != nil { // a load: FUSE holds stores up while a size changes
+		t.Errorf("a neighbour: %v", err)
+	}
+	if err := errors.Join(sameFile.Close(), b.Close()); err != nil {
 		t.Errorf("the neighbours: %v", err)
 	}
 	if err := mapFor(t, "owned", args[1], c).Close(); err != nil { // mapped anew
