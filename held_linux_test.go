@@ -106,6 +106,7 @@ func TestCloseReturnsWhileAnotherMethodIsHeld(t *testing.T) {
 				}
 				for call(); p.wantOne("closed", "again") == "again"; call() {
 					fs.release(c.op, "f")
+					p.want("stored")
 				}
 				if c.release != nil {
 					c.release(fs)
@@ -212,6 +213,7 @@ func dirty(t testing.TB, raw []byte, page int) (told chan bool) {
 		case <-told:
 			say(t, "again")
 			<-stored
+			say(t, "stored")
 			hear(t)
 		}
 	}

@@ -32,7 +32,7 @@ var suite = job{
 		b.modules = append(b.modules, "loop", "fuse")
 		// Tests use all mappings up, which takes an emulated processor long.
 		b.plan.Write = append(b.plan.Write, plan.Write{File: "/proc/sys/vm/max_map_count", Text: "20000"})
-		args := []string{"-test.v", "-test.timeout=" + (o.timeout - o.timeout/10).String()}
+		args := []string{"-test.v", fmt.Sprintf("-test.count=%d", o.count), "-test.timeout=" + (o.timeout - o.timeout/10).String()}
 		if o.run != "" {
 			args = append(args, "-test.run="+o.run)
 		}

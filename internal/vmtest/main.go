@@ -36,7 +36,7 @@ type options struct {
 	short, verbose, list  bool
 	optional              bool
 	timeout               time.Duration
-	parallel              int
+	parallel, count       int
 	percent               string // MMAP_TEST_ROUNDS
 }
 
@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&o.list, "list", false, "list machines and jobs, and end")
 	flags.StringVar(&o.run, "run", "", "run only the tests that match this `regexp`")
 	flags.StringVar(&o.skip, "skip", "", "skip the tests that match this `regexp`")
+	flags.IntVar(&o.count, "count", 1, "run each test so many times")
 	flags.BoolVar(&o.short, "short", false, "run the tests with -short")
 	flags.StringVar(&o.fs, "fs", "", "`kind` of file system for temporary files, tmpfs or ext4; the machine's own if empty")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long a machine may run")
