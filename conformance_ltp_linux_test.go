@@ -66,8 +66,10 @@ var _ = ltp.also(
 	conformance{test: "madvise10", checks: "a child, and its child, find zeros", cannot: "Go does not fork without exec, after which no child has the memory"},
 	conformance{test: "mincore02", checks: "of a file whose pages are locked, all are in memory", ask: func(t *testing.T) {
 		const pages = 16
-		r := open(t, tempFile(t, bytes.Repeat([]byte{42}, pages*os.Getpagesize())), ReadWrite)
-		err := r.Lock(0, ToEnd)
+		r, err := Config{Sparse: true}.Create(t.TempDir()+"/sparse", int64(pages*os.Getpagesize()))
+		need(t, r, err)
+		wantResident(t, r, pages, 0)
+		err = r.Lock(0, ToEnd)
 		needLock(t, err)
 		if err != nil {
 			t.Fatal(err)
