@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"unsafe"
@@ -395,3 +396,30 @@ var childSpaceGivesWay = registerChild("a quarantine under RLIMIT_AS", func(t te
 		t.Error(err)
 	}
 })
+
+func TestAReservationThatIsRefusedDoesNotBlameMemory(t *testing.T) {
+	if bitsOfInt == 32 {
+		t.Skip("a machine has more memory than a 32-bit address space")
+	}
+	if resource(unix.RLIMIT_AS) < maxSpace {
+		t.Skip("RLIMIT_AS is what stands in the way")
+	}
+	const size = 1 << 46
+	name := tempFile(t, pattern(100))
+	refusing(t, "mmap", unix.ENOMEM, -1)
+	for what, tt := range map[string]struct {
+		make   func() (*Region, error)
+		memory bool
+	}{
+		"reserved memory":        {func() (*Region, error) { return Config{Reserve: size}.Anonymous(1) }, false},
+		"reserved for a file":    {func() (*Region, error) { return Config{Mode: ReadWrite, Reserve: size}.Open(name) }, false},
+		"reserved for copies":    {func() (*Region, error) { return Config{Mode: CopyOnWrite, Reserve: size}.Open(name) }, false},
+		"memory":                 {func() (*Region, error) { return Anonymous(size) }, true},
+		"reserved shared memory": {func() (*Region, error) { return Config{Reserve: size, Flags: unix.MAP_SHARED}.Anonymous(1) }, true},
+	} {
+		r, err := tt.make()
+		if wantErr(t, err, unix.ENOMEM); r != nil || strings.Contains(err.Error(), "no room for") == tt.memory {
+			t.Errorf("%s: %v, %v", what, r, err)
+		}
+	}
+}

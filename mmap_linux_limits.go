@@ -57,7 +57,17 @@ func (q *request) refused(err error) error {
 	if q.pool > 0 {
 		return withLimit(err, poolState(q.pool))
 	}
+	if wantsSpace(err) && !q.promised() && usedUpBy(q.size) == "" {
+		return withLimit(err, noRoom(q.size))
+	}
 	return limited(err, q.size)
+}
+
+// promised reports whether the system promises memory for the request. It promises
+// none for what a file keeps, and none for private pages that cannot be stored to.
+func (q *request) promised() bool {
+	shared := q.flags&unix.MAP_TYPE == unix.MAP_SHARED
+	return q.private && (!q.hidden || shared)
 }
 
 // limited adds the limit to an error for want of address space or memory.
@@ -90,6 +100,10 @@ func overcommitted(size uintptr) string {
 	case size/1024 > uintptr(kib("MemTotal")+kib("SwapTotal")):
 		return fmt.Sprintf("%d KiB are asked for: the machine has %d of memory and %d of swap (vm.overcommit_memory is %d)", size/1024, kib("MemTotal"), kib("SwapTotal"), how)
 	}
+	return noRoom(size)
+}
+
+func noRoom(size uintptr) string {
 	return fmt.Sprintf("no room for %d bytes in the address space", size)
 }
 
