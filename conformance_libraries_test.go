@@ -24,6 +24,9 @@ var memmap2 = suite{
 				if b := r.Bytes(); b == nil || len(b) != 0 {
 					t.Errorf("%v: the bytes are %#v", mode, b)
 				}
+				if v, err := ViewOf[int64](r, 0, ToEnd); err != nil || v.Len() != 0 { // it is aligned
+					t.Errorf("%v: a view has %d elements, %v", mode, v.Len(), err)
+				}
 			}
 		}},
 		{test: "file_write", checks: "what is stored can be read from the file", ask: func(t *testing.T) {
@@ -82,17 +85,20 @@ var memmap2 = suite{
 		}},
 		{test: "remap_grow", checks: "a mapping that cannot grow in place moves if it may", cannot: "a region never moves: it grows within Config.Reserve"},
 		{test: "remap_shrink", checks: "a mapping shrinks in place, and what is left can be stored to", ask: func(t *testing.T) {
-			shortensMapped(t)
-			r := open(t, tempFile(t, make([]byte, 20000)), ReadWrite)
+			// A region that ends before its file leaves the file as it is.
+			name := tempFile(t, make([]byte, 20001))
+			r, err := Config{Mode: ReadWrite, Length: 20000}.Open(name)
+			need(t, r, err)
 			at := r.Addr()
 			if err := r.Resize(400); err != nil || r.Len() != 400 || r.Addr() != at {
 				t.Errorf("there are %d bytes at %#x, want 400 at %#x; %v", r.Len(), r.Addr(), at, err)
 			}
-			if copy(r.Bytes(), pattern(400)); !bytes.Equal(contents(t, r.Name()), pattern(400)) {
-				t.Error("the file does not have what was stored")
+			copy(r.Bytes(), pattern(400))
+			if got := contents(t, name); len(got) != 20001 || !bytes.Equal(got[:400], pattern(400)) {
+				t.Errorf("the file has %d bytes, or not what was stored", len(got))
 			}
 		}},
-		{test: "remap_shrink", checks: "the file keeps its size", cannot: "Resize is for region and file together; a region that ends before its file leaves the file"},
+		{test: "remap_shrink", checks: "so does a mapping of all of a file, whose size stays", cannot: "Resize is for region and file together, unless the file goes on"},
 	},
 }
 
@@ -200,6 +206,23 @@ var cpython = suite{
 				t.Errorf("the file has %q", got)
 			}
 		}},
+		{test: "access_parameter", checks: "a mapping that is executable and not writable refuses stores", ask: func(t *testing.T) {
+			data := pattern(10)
+			r, err := Config{Exec: true}.Open(tempFile(t, data))
+			if errors.Is(err, fs.ErrPermission) {
+				t.Skipf("nothing may be executable here: %v", err)
+			}
+			need(t, r, err)
+			n, err := r.WriteAt([]byte("abcdef"), 0)
+			if wantErr(t, err, ErrReadOnly); n != 0 {
+				t.Errorf("WriteAt says that it stored %d bytes", n)
+			}
+			wantErr(t, Put(r, 0, byte('d')), ErrReadOnly)
+			wantFault(t, "a store", storeTo(r.Bytes(), 0, 'b'), r, r.Name(), 0, ErrReadOnly)
+			if got := contents(t, r.Name()); !bytes.Equal(got, data) {
+				t.Errorf("the file has %q", got)
+			}
+		}},
 		{test: "access_parameter", checks: "an access that does not exist is refused", ask: func(t *testing.T) {
 			name := tempFile(t, pattern(10))
 			r, err := Open(name, 4)
@@ -269,6 +292,7 @@ var cilium = suite{
 				t.Fatal(err)
 			}
 			wantPanic(t, ErrReadOnly, func() { v.Set(0, 1) })
+			wantFault(t, "a store", Guard(func() error { *v.Ptr(0) = 1; return nil }), r, r.Name(), 0, ErrReadOnly)
 		}},
 		{test: "TestUnsafeMemoryReadOnly", checks: "there is no pointer into read-only memory", cannot: "Ptr is for loads too, and a store through it is a fault"},
 	},

@@ -102,6 +102,7 @@ var _ = ltp.also(
 	}},
 	conformance{test: "mlock201", checks: "a lock is for all pages that hold a byte of the range, and brings them in", ask: lockedPages},
 	conformance{test: "mlock201", checks: "pages are locked when they are first touched", cannot: "Lock returns when the pages are there (MLOCK_ONFAULT is not offered)"},
+	conformance{test: "mlock203", checks: "so it does if the first lock is for pages when they are touched", cannot: "Lock returns when the pages are there (MLOCK_ONFAULT is not offered)"},
 	conformance{test: "mlock203", checks: "memory that is locked twice counts once", ask: func(t *testing.T) {
 		page := os.Getpagesize()
 		r := anonymousRegion(t, int64(page))
@@ -194,10 +195,12 @@ func rightsInMaps(t *testing.T) {
 			}
 		})
 	}
-	r, err := Config{Reserve: 2 * page}.Anonymous(page)
-	need(t, r, err)
-	if got := mapsAt(t, r.Addr()+uintptr(page)); got != "---p" {
-		t.Errorf("what is reserved has the rights %q", got)
+	for flags, want := range map[int]string{0: "---p", unix.MAP_SHARED: "---s"} {
+		r, err := Config{Reserve: 2 * page, Flags: flags}.Anonymous(page)
+		need(t, r, err)
+		if got := mapsAt(t, r.Addr()+uintptr(page)); got != want {
+			t.Errorf("what is reserved has the rights %q, want %q", got, want)
+		}
 	}
 }
 
