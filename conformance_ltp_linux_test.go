@@ -1,11 +1,9 @@
 package mmap
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -128,23 +126,9 @@ func needLock(t testing.TB, err error) {
 // smapsOf returns a field of /proc/self/smaps for the mapping at addr, in bytes.
 func smapsOf(t testing.TB, addr uintptr, field string) int {
 	t.Helper()
-	f, err := os.Open("/proc/self/smaps")
-	if err != nil {
-		t.Skipf("cannot look at the process's mappings: %v", err)
-	}
-	defer f.Close()
-	within := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		var from, to uintptr
-		if n, _ := fmt.Sscanf(s.Text(), "%x-%x ", &from, &to); n == 2 {
-			within = from <= addr && addr < to
-		}
-		if value, is := strings.CutPrefix(s.Text(), field+":"); is && within {
-			kib := 0
-			if _, err := fmt.Sscanf(value, "%d kB", &kib); err == nil {
-				return kib << 10
-			}
-		}
+	v, _ := vmaAt(t, addr)
+	if kib, ok := v.kib[field]; ok {
+		return kib << 10
 	}
 	t.Skipf("this system does not say %s of a mapping", field)
 	return 0

@@ -62,8 +62,8 @@ var childCloseRefused = registerChild("that closes where nothing can be mapped",
 		if got := accessible(t, r.o.mapping); got != "" {
 			t.Errorf("%s can be accessed after Close: %s", what, got)
 		}
-		if v := vmaOf(t, r); before.rss < size>>10 || v.rss != 0 || strings.Contains(v.flags, " lo") {
-			t.Errorf("%s has %d KiB in memory before Close and %d after it, with flags %s", what, before.rss, v.rss, v.flags)
+		if v := vmaOf(t, r); before.kib["Rss"] < size>>10 || v.kib["Rss"] != 0 || strings.Contains(v.flags, " lo") {
+			t.Errorf("%s has %d KiB in memory before Close and %d after it, with flags %s", what, before.kib["Rss"], v.kib["Rss"], v.flags)
 		}
 		err = Guard(func() error { b[size/2]++; return nil })
 		wantErr(t, err, ErrClosed, "closed")

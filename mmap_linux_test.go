@@ -19,8 +19,8 @@ import (
 type vma struct {
 	start, end uintptr
 	perms      string
-	rss        int    // KiB
-	flags      string // VmFlags
+	kib        map[string]int // Rss, Locked and so on; those that the system tells
+	flags      string         // VmFlags
 }
 
 // vmaAt returns the mapping at an address; ok is false if there is none.
@@ -37,16 +37,20 @@ func vmaAt(t testing.TB, addr uintptr) (v vma, ok bool) {
 			if ok {
 				return v, true
 			}
-			if v, ok = x, x.start <= addr && addr < x.end; !ok {
-				v = vma{}
+			if ok = x.start <= addr && addr < x.end; ok {
+				v, v.kib = x, make(map[string]int)
 			}
 		}
 		if !ok {
 			continue
 		}
-		fmt.Sscanf(s.Text(), "Rss: %d kB", &v.rss)
-		if flags, is := strings.CutPrefix(s.Text(), "VmFlags:"); is {
-			v.flags = flags
+		field, value, _ := strings.Cut(s.Text(), ":")
+		var kib int
+		if _, err := fmt.Sscanf(value, "%d kB", &kib); err == nil {
+			v.kib[field] = kib
+		}
+		if field == "VmFlags" {
+			v.flags = value
 		}
 	}
 	return v, ok
@@ -194,7 +198,7 @@ func TestPopulateBringsPagesIn(t *testing.T) {
 	page := os.Getpagesize()
 	resident := func(r *Region) int {
 		v, _ := vmaAt(t, r.Addr())
-		return v.rss
+		return v.kib["Rss"]
 	}
 	name := tempFile(t, pattern(size))
 	for what, make := range map[string]func(c Config) (*Region, error){
@@ -426,8 +430,8 @@ func TestGrowthWhereTheFileSystemHasNoFallocate(t *testing.T) {
 	if err := r.o.file.owned.allocate(0, 1); !errors.Is(err, errors.ErrUnsupported) {
 		t.Skipf("this ramfs has fallocate: %v", err)
 	}
-	if v, _ := vmaAt(t, r.Addr()); v.rss < 8 {
-		t.Errorf("%d KiB of the file are in memory: Create did not make its pages", v.rss)
+	if v, _ := vmaAt(t, r.Addr()); v.kib["Rss"] < 8 {
+		t.Errorf("%d KiB of the file are in memory: Create did not make its pages", v.kib["Rss"])
 	}
 	if err := Put(r, 9999, uint8(7)); err != nil {
 		t.Error(err)
@@ -435,8 +439,8 @@ func TestGrowthWhereTheFileSystemHasNoFallocate(t *testing.T) {
 	if err := r.Resize(500000); err != nil {
 		t.Fatal(err)
 	}
-	if v, _ := vmaAt(t, r.Addr()); v.rss < 480 {
-		t.Errorf("%d KiB of the file are in memory: Resize did not make its pages", v.rss)
+	if v, _ := vmaAt(t, r.Addr()); v.kib["Rss"] < 480 {
+		t.Errorf("%d KiB of the file are in memory: Resize did not make its pages", v.kib["Rss"])
 	}
 	want := make([]byte, 500000)
 	want[9999] = 7
