@@ -120,28 +120,30 @@ var _ = openPOSIX.also(
 	conformance{test: "mmap_24-1", checks: "mappings without end are refused when the address space is full", ask: func(t *testing.T) { runChild(t, childFiller) }},
 )
 
-// childFiller finds out how many regions fit into the address space. Once they are
-// closed and collected, nearly as many do: something else may take the place of one.
+// childFiller finds out how many mappings of a shared memory object fit into the
+// address space. Once they are closed and collected, nearly as many do: something
+// else may take the place of one.
 var childFiller = registerChild("one that fills its address space", func(t testing.TB, args []string) {
 	size := int64(1) << min(43, bitsOfInt-4)
-	most := regionsThatFit(t, size)
+	most := mappingsThatFit(t, size)
 	for ; most < 3; size >>= 4 {
-		most = regionsThatFit(t, size>>4)
+		most = mappingsThatFit(t, size>>4)
 	}
 	if most == endless {
 		t.Skipf("the address space is larger than %d times %d bytes", most, size)
 	}
-	collectTill(t, func() bool { return regionsThatFit(t, size) >= most-1 })
+	collectTill(t, func() bool { return mappingsThatFit(t, size) >= most-1 })
 })
 
 const endless = 64
 
-// regionsThatFit maps size bytes until no room is left, at most endless times.
-func regionsThatFit(t testing.TB, size int64) int {
+// mappingsThatFit maps size bytes until no room is left, at most endless times.
+func mappingsThatFit(t testing.TB, size int64) int {
 	t.Helper()
+	f := newMemFile(t, size)
 	var all []*Region
 	for len(all) < endless {
-		r, err := Config{Reserve: size}.Anonymous(int64(os.Getpagesize()))
+		r, err := Map(f, ReadWrite)
 		if err != nil {
 			if wantErr(t, err, unix.ENOMEM, fmt.Sprintf("%d bytes", size)); r != nil {
 				t.Errorf("there is %v", r)
@@ -151,13 +153,14 @@ func regionsThatFit(t testing.TB, size int64) int {
 		all = append(all, r)
 	}
 	for i, r := range all {
-		if err := Put(r, 0, int64(i)); err != nil {
+		if err := Put(r, 8*i, int64(i+1)); err != nil {
 			t.Error(err)
 		}
 	}
 	for i, r := range all {
-		if x, err := Get[int64](r, 0); x != int64(i) || errors.Join(err, r.Close()) != nil {
-			t.Errorf("region %d has %d, %v", i, x, err)
+		last := len(all) - 1
+		if x, err := Get[int64](r, 8*last); x != int64(last+1) || errors.Join(err, r.Close()) != nil {
+			t.Errorf("mapping %d has %d, want %d; %v", i, x, last+1, err)
 		}
 	}
 	return len(all)

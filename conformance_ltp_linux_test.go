@@ -306,30 +306,37 @@ func cleanAfterSync(t *testing.T) {
 	}
 }
 
+// takenAdvice compares with what the system says to mappings of the same kind.
 func takenAdvice(t *testing.T) {
 	needLinuxWays(t, "all advice")
 	size := 10 * os.Getpagesize()
-	for _, tt := range []struct {
-		advice []Advice
-		memory bool
-		may    bool // be left out of a kernel, or lacking in a file system
-	}{
-		{advice: []Advice{Normal, Random, Sequential, WillNeed, DontNeed, DontDump, DoDump, PopulateRead, PopulateWrite}},
-		{advice: []Advice{Remove, Mergeable, Unmergeable}, may: true},
-		{advice: []Advice{Free, WipeOnFork, KeepOnFork, DontNeed, PopulateRead, PopulateWrite}, memory: true},
-		{advice: []Advice{HugePage, NoHugePage, Mergeable, Unmergeable, Cold, PageOut, Collapse}, memory: true, may: true},
+	for advice, number := range map[Advice]int{
+		Normal: unix.MADV_NORMAL, Random: unix.MADV_RANDOM, Sequential: unix.MADV_SEQUENTIAL,
+		WillNeed: unix.MADV_WILLNEED, DontNeed: unix.MADV_DONTNEED, Remove: unix.MADV_REMOVE,
+		Mergeable: unix.MADV_MERGEABLE, Unmergeable: unix.MADV_UNMERGEABLE,
+		HugePage: unix.MADV_HUGEPAGE, NoHugePage: unix.MADV_NOHUGEPAGE,
+		DontDump: unix.MADV_DONTDUMP, DoDump: unix.MADV_DODUMP, Free: unix.MADV_FREE,
+		WipeOnFork: unix.MADV_WIPEONFORK, KeepOnFork: unix.MADV_KEEPONFORK,
+		Cold: unix.MADV_COLD, PageOut: unix.MADV_PAGEOUT,
 	} {
-		for _, advice := range tt.advice {
-			r := anonymousRegion(t, int64(size))
-			if !tt.memory {
-				r = open(t, tempFile(t, pattern(size)), ReadWrite)
+		f := openFileAs(t, tempFile(t, pattern(size)), os.O_RDWR)
+		file, err := Map(f, ReadWrite)
+		need(t, file, err)
+		for _, tt := range []struct {
+			r         *Region
+			fd, flags int
+		}{{file, int(f.Fd()), unix.MAP_SHARED}, {anonymousRegion(t, int64(size)), -1, unix.MAP_PRIVATE | unix.MAP_ANON}} {
+			own, err := unix.Mmap(tt.fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, tt.flags)
+			if err != nil {
+				t.Fatal(err)
 			}
-			switch err := r.Advise(0, ToEnd, advice); {
-			case err == nil:
-			case tt.may && errors.Is(err, errors.ErrUnsupported):
-				t.Logf("not taken here: %v", err)
-			default:
-				t.Errorf("%v of %v: %v", advice, r, err)
+			want := unix.Madvise(own, number)
+			if err := unix.Munmap(own); err != nil {
+				t.Error(err)
+			}
+			err = tt.r.Advise(0, ToEnd, advice)
+			if (err == nil) != (want == nil) || err != nil && !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("%v of %v: %v, and the system itself says %v", advice, tt.r, err, want)
 			}
 		}
 	}
