@@ -26,7 +26,7 @@ type findings struct {
 	access  access // what it may have been
 	closed  bool   // the region is, by now
 	within  bool   // the page of the byte is within Len, and was all the time
-	sized   bool   // what is mapped is a file that has a size
+	sized   bool   // what is mapped is a regular file
 	missing bool   // which has no page for the byte
 	changed bool   // two looks at the size found different ones
 	touch   bool   // it is harmless to try the access again
@@ -61,7 +61,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	switch {
 	case known && stillKnown:
 		f.changed = before != after
-		f.missing = f.sized && int64(m.pageStart(off)) >= after-m.offset
+		f.missing = m.sized && int64(m.pageStart(off)) >= after-m.offset
 	default: // a borrowed file that was closed: what cannot be loaded is missing
 		f.missing = !f.loads
 	}
@@ -98,7 +98,7 @@ func (m *mapping) holds(off int) bool { return int64(m.pageStart(off)) < m.len.L
 // fileSize returns the size of the file, 0 of what has none. known is false if it
 // cannot be asked for.
 func (m *mapping) fileSize() (size int64, known bool) {
-	if m.kind != regular {
+	if !m.sized {
 		return 0, true
 	}
 	size, err := m.file.size()

@@ -17,7 +17,7 @@ import (
 // # Fields
 //
 //   - Fixed before the mapping is published (inserted into the registry), and never
-//     changed: base, slack, offset, name, kind, request, sparse, locked,
+//     changed: base, slack, offset, name, kind, sized, request, sparse, locked,
 //     undumped, lingers, turn, shrinks.
 //   - Stored under mu: space, reach, high, keep, window, gone,
 //     dir. The atomics len, cap, mode,
@@ -55,6 +55,7 @@ type mapping struct {
 	offset   int64          // of base, in the file
 	name     string
 	kind     kind
+	sized    bool // what is mapped has a size
 	sparse   bool // see Config
 	locked   bool // see Config
 	undumped bool // core dumps leave out what lies beyond len

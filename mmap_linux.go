@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/bits"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +115,19 @@ func (h handle) status() (status, error) {
 		s.kind, s.what = device, "a file of the kernel's own"
 	}
 	return s, nil
+}
+
+// blockDeviceSize is ioctl(2) with BLKGETSIZE64.
+func (h handle) blockDeviceSize() (int64, error) {
+	var n uint64
+	err := call("ioctl", func() error {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(h), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&n)))
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	return int64(n), err
 }
 
 // allocate is fallocate(2). It starts anew when a signal interrupts it, so where

@@ -202,6 +202,9 @@ func statusOf(st *unix.Stat_t) status {
 
 func (h handle) size() (int64, error) {
 	st, err := h.stat()
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		return h.blockDeviceSize()
+	}
 	return int64(st.Size), err
 }
 

@@ -87,8 +87,11 @@ func (c Config) place(m *mapping, h handle) (*Region, error) {
 	st, err := h.status()
 	if err == nil {
 		m.join(st.id)
-		if st.kind == regular { // the size from before is older than what join knows
+		switch st.kind {
+		case regular: // the size from before is older than what join knows
 			st.size, err = h.size()
+		case block:
+			st.size, _ = h.size() // 0 if it has no medium, or does not tell
 		}
 	}
 	if err != nil {
@@ -112,7 +115,8 @@ func (m *mapping) join(id fileID) {
 // released.
 func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	size := st.size
-	if st.kind != regular && st.kind != memory {
+	m.sized = st.kind == regular || st.kind == block && size > 0
+	if !m.sized && st.kind != memory {
 		if c.Length == 0 && st.size == 0 && !st.asks {
 			return nil, failf(ErrRange, "map %s: %s, whose size is not known: Length is needed", m.name, st.what)
 		}
@@ -149,7 +153,7 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	}
 	m.mode.Store(int32(c.Mode))
 	m.storable.Store(c.Mode != ReadOnly)
-	m.window = st.kind == regular && size > c.Offset+length
+	m.window = m.sized && size > c.Offset+length
 	m.lingers = st.lingers && !q.private
 	m.undumped = reserve > length && (st.nameless || st.kind == memory && c.Flags != 0)
 	if err := m.mapPages(h, length); err != nil {

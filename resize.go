@@ -323,7 +323,7 @@ func (m *mapping) fromPool(op string, off, n int) error {
 // file: Len becomes the number of bytes that the file has from Offset on, at most
 // Cap. If Len comes out at Cap the file may have more, which only another mapping
 // with a larger Reserve can reach. Memory and devices have no other size to take
-// up.
+// up, but for a block device on Linux.
 //
 // The file is the one that was mapped, whatever its name leads to by now. Before
 // Len changes, the last page of what is taken up is touched: a size that the
@@ -338,7 +338,7 @@ func (r *Region) Refresh() error {
 		return err
 	}
 	defer runtime.KeepAlive(r.o)
-	if m.kind != regular {
+	if !m.sized {
 		return m.check("refresh")
 	}
 	return m.inTurn("refresh", m.refresh)

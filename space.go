@@ -101,7 +101,7 @@ import (
 //	handle.status()
 //		what the file is.
 //	handle.size()
-//		in bytes, asked anew.
+//		in bytes, asked anew; of a block device 0 if the system does not tell.
 //	handle.awaitSize()
 //		waits until a change of the size by another process has ended, which size may tell
 //		earlier. Before, the system could zero what is stored behind the old size. Nothing
@@ -253,7 +253,7 @@ const (
 	memory  kind = iota
 	regular      // a file of bytes, whose size means something
 	device       // may act when it is touched, so the library never does
-	block        // a disk: no size of its own here, but harmless to read
+	block        // a disk, harmless to read; its size is not that of stat(2)
 	other        // a directory or a pipe: the system will say what is wrong
 )
 

@@ -116,7 +116,7 @@ func (m *mapping) writeBack(op string, off, n int) error {
 // the region still has.
 func (m *mapping) stillThere(op string, off, n int) error {
 	end := int(min(int64(off+n), m.len.Load()))
-	if m.kind != regular || !m.storable.Load() {
+	if !m.sized || !m.storable.Load() {
 		return nil
 	}
 	size, err := m.file.size()
