@@ -1,5 +1,10 @@
 package mmap
 
+import (
+	"errors"
+	"io/fs"
+)
+
 // The cause of a fault. The processor says where it was and no more. What can be
 // found out about the byte now is found out once, in one pass, and a table says
 // what that means.
@@ -52,19 +57,19 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	f.touch = m.kind != device
 	takes := m.taken.Load()
 	f.within, f.mode = m.holds(off), Mode(m.mode.Load())
-	before, known := m.fileSize()
+	before, errBefore := m.fileSize()
 	f.loads, f.stores = m.try(off, f)
-	after, stillKnown := m.fileSize()
+	after, errAfter := m.fileSize()
 	if !f.passes() { // or the file lacked the byte for a moment between the looks
 		f.loads, f.stores = m.try(off, f)
 	}
 	switch {
-	case known && stillKnown:
+	case errBefore == nil && errAfter == nil:
 		f.changed = before != after
 		f.missing = m.sized && int64(m.pageStart(off)) >= after-m.offset
-	default: // a borrowed file that was closed: what cannot be loaded is missing
-		f.missing = !f.loads
-	}
+	case errors.Is(errBefore, fs.ErrClosed) || errors.Is(errAfter, fs.ErrClosed):
+		f.missing = !f.loads // a borrowed file that was closed
+	} // else the file system fails, and nothing is known to be missing
 	f.within = f.within && m.holds(off)
 	f.mode = min(f.mode, Mode(m.mode.Load()))
 	now := m.taken.Load()
@@ -95,14 +100,12 @@ func (f findings) passes() bool { return f.loads && (f.stores || f.access&aStore
 // holds reports whether the page of byte off is within Len.
 func (m *mapping) holds(off int) bool { return int64(m.pageStart(off)) < m.len.Load() }
 
-// fileSize returns the size of the file, 0 of what has none. known is false if it
-// cannot be asked for.
-func (m *mapping) fileSize() (size int64, known bool) {
+// fileSize asks for the size of the file, 0 of what has none.
+func (m *mapping) fileSize() (int64, error) {
 	if !m.sized {
-		return 0, true
+		return 0, nil
 	}
-	size, err := m.file.size()
-	return size, err == nil
+	return m.file.size()
 }
 
 // cause says what the findings mean.

@@ -125,10 +125,13 @@ func (m *mapping) stillThere(op string, off, n int) error {
 		return nil
 	case err == nil:
 		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the file has only %d bytes now", op, n, off, m.describe(), size)
-	case end > off && m.touch(end-1, 1, aLoad) != nil:
+	case end <= off || m.touch(end-1, 1, aLoad) == nil:
+		return nil
+	case !errors.Is(err, fs.ErrClosed):
+		return err // the file system fails
+	default:
 		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the page at offset %d is missing", op, n, off, m.describe(), m.pageStart(end-1))
 	}
-	return nil
 }
 
 // Flush starts writing back the pages that hold the n bytes at off, and does not
