@@ -115,6 +115,9 @@ import (
 //		takes disk space for n bytes at off, and extends the file; bytes that are there
 //		stay. errors.ErrUnsupported if it cannot: then the library truncates and touches
 //		pages.
+//	handle.writesBack()
+//		an error if the file system does not write back any more, although sync may report
+//		success: it was forced to be read-only. Nothing where that cannot be.
 //	handle.sync()
 //		makes data and size durable, through the disk's own cache.
 //	handle.source(n, q)

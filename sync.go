@@ -23,9 +23,10 @@ import (
 //
 // If the file is now shorter than the region, so that stores were lost, Sync
 // returns ErrTruncated, although the system reports success. It does not notice
-// that a file was truncated and extended again. If Map borrowed the file and it is
-// closed by now, Sync still works on Linux, but finds a truncation only by whole
-// pages that are missing. Elsewhere it returns an error.
+// that a file was truncated and extended again. If the disk's file system was forced
+// to be read-only meanwhile, Sync of what could be stored to is an error as well. If
+// Map borrowed the file and it is closed by now, Sync still works on Linux, but finds
+// a truncation only by whole pages that are missing, and no such force. Elsewhere it returns an error.
 //
 // CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
 // If Close happens meanwhile, the error is ErrClosed and durability is unknown.
@@ -61,6 +62,11 @@ func (m *owner) syncRange(op string, off, n int) (err error) {
 	err = m.file.inode.writeBack(func() error { return m.writeBack(op, off, n) })
 	if err == nil {
 		err = m.stillThere(op, off, n)
+	}
+	if err == nil && m.kind == regular && m.storable.Load() {
+		if e := m.file.use(handle.writesBack); e != fs.ErrClosed {
+			err = e // nothing is lost yet
+		}
 	}
 	if closed := m.check(op); closed != nil {
 		return closed
