@@ -231,7 +231,15 @@ func (m *mapping) lockPages(off, n int) error {
 		return nil
 	}
 	from, to := m.span(off, n)
-	err := m.space.lock(from, to)
+	var err error
+	if (m.kind == regular || m.kind == block) && m.space.lockWhenThere(from, to) {
+		if f := m.ready(off, n, aLoad); f != nil {
+			err = f.explainFresh(aLoad)
+		}
+	}
+	if err == nil {
+		err = m.space.lock(from, to)
+	}
 	if m.closed.Load() { // a tombstone must not use the limit up
 		m.space.unlock(from, to)
 	}

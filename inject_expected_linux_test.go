@@ -24,7 +24,7 @@ func (op *operation) expected(f refusal) outcome {
 	switch f.call {
 	case op.asked:
 		return fails
-	case "fstatfs", "munmap", "munlock", "pread", "pwrite":
+	case "fstatfs", "munmap", "mlock2", "munlock", "pread", "pwrite":
 		return works
 	case "madvise":
 		if !notThere && op.populates {

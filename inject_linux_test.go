@@ -59,6 +59,7 @@ var refusals = map[string][]unix.Errno{
 	"mprotect":        {unix.ENOMEM, unix.EACCES},
 	"mlock":           {unix.ENOMEM, unix.EPERM, unix.EAGAIN},
 	"mincore":         {unix.EAGAIN},
+	"mlock2":          {unix.ENOMEM, unix.EPERM, unix.EAGAIN, unix.ENOSYS},
 	"munlock":         {unix.ENOMEM},
 	"madvise":         {unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.ENOMEM, unix.EFAULT},
 	"msync":           {unix.EIO, unix.EINVAL, unix.EPERM},

@@ -174,6 +174,20 @@ func (s *space) sync(from, to uintptr) error {
 	return err
 }
 
+const mlockOnFault = 1 // MLOCK_ONFAULT, which x/sys/unix lacks
+
+// lockWhenThere is mlock2(2) with MLOCK_ONFAULT, since Linux 4.4. mlock(2) tries again
+// without end to read a page that the disk cannot supply.
+func (s *space) lockWhenThere(from, to uintptr) bool {
+	return call("mlock2", func() error {
+		_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(s.addr)+from, to-from, mlockOnFault)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	}) == nil
+}
+
 // startSync is sync_file_range(2): msync(2) with MS_ASYNC does nothing on Linux.
 func (s *space) startSync(from, to uintptr, h handle, off int64) error {
 	return call("sync_file_range", func() error {

@@ -69,6 +69,7 @@ func (h handle) truncate(n int64) error                  { return errors.ErrUnsu
 func (h handle) allocate(off, n int64) error             { return errors.ErrUnsupported }
 func (h handle) sync() error                             { return errors.ErrUnsupported }
 func (h handle) writesBack() error                       { return nil }
+func (s *space) lockWhenThere(from, to uintptr) bool     { return false }
 func (h handle) awaitSize()                              {}
 func (h handle) readAt(p []byte, off int64) (int, error) { return 0, errors.ErrUnsupported }
 func (h handle) close() error                            { return errors.ErrUnsupported }

@@ -84,6 +84,8 @@ func (q *request) mapFlags(memory bool) int {
 // blockDeviceSize is not known: each of these systems has its own way to ask.
 func (h handle) blockDeviceSize() (int64, error) { return 0, nil }
 
+func (s *space) lockWhenThere(from, to uintptr) bool { return false }
+
 func (h handle) writesBack() error { return nil }
 
 // status is fstat(2).

@@ -299,6 +299,8 @@ func (h handle) sync() error {
 // tells the new size is not known.
 func (h handle) awaitSize() {}
 
+func (s *space) lockWhenThere(from, to uintptr) bool { return false }
+
 func (h handle) writesBack() error { return nil }
 
 func (h handle) readAt(p []byte, off int64) (n int, err error) {

@@ -45,17 +45,23 @@ func (m *mapping) populate(off, n int) error {
 
 // bringIn makes the pages that hold the n bytes at off ready for an access.
 func (m *mapping) bringIn(op string, off, n int, a access) error {
+	if f := m.ready(off, n, a); f != nil {
+		return f.explain(a)
+	}
+	return m.check(op)
+}
+
+// ready is bringIn, and returns the fault that stopped it.
+func (m *mapping) ready(off, n int, a access) *fault {
 	from, to := m.span(off, n)
 	err := m.space.populate(from, to, a == aStore)
 	if errors.Is(err, errors.ErrUnsupported) {
 		m.readThrough(off, n)
 	}
-	if err != nil {
-		if f := m.touch(off, n, a); f != nil {
-			return f.explain(a)
-		}
+	if err == nil {
+		return nil
 	}
-	return m.check(op)
+	return m.touch(off, n, a)
 }
 
 // readThrough reads n bytes of the file at off by ordinary reads, whose bytes

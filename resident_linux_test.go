@@ -157,6 +157,12 @@ func TestLockWhereTheFileWasTruncatedIsAFaultAndLocksNothing(t *testing.T) {
 	if err := os.Truncate(name, int64(page+1)); err != nil {
 		t.Fatal(err)
 	}
+	onCalls(t, func(call string) error {
+		if call == "mlock" && linuxWays {
+			t.Error("mlock(2) was asked for a page that cannot be had: for one of a broken disk it never returns")
+		}
+		return nil
+	})
 	wantFault(t, "Lock", r.Lock(0, ToEnd), r, name, 2*page, ErrTruncated)
 	if got := lockedBytes(t); got != before {
 		t.Errorf("%d bytes are locked", got-before)
@@ -167,11 +173,11 @@ func TestLockWhereTheFileWasTruncatedIsAFaultAndLocksNothing(t *testing.T) {
 func TestLockDuringCloseLocksNothing(t *testing.T) {
 	page := os.Getpagesize()
 	before := lockedBytes(t)
-	for _, c := range []Config{{}, {Mode: ReadWrite}} {
+	for i, c := range []Config{{}, {Mode: ReadWrite}, {}} {
 		r, err := c.Open(tempFile(t, pattern(4*page)))
 		need(t, r, err)
 		onCalls(t, func(call string) error {
-			if call == "mlock" {
+			if call == "mlock" || i > 0 && call == "mlock2" {
 				if err := r.Close(); err != nil {
 					t.Error(err)
 				}

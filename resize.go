@@ -215,6 +215,11 @@ func (f *fault) freshCause(a access) error {
 	return found.cause()
 }
 
+// explainFresh is explain for a byte that Len may not reach yet.
+func (f *fault) explainFresh(a access) *FaultError {
+	return &FaultError{Region: f.o.region(), Offset: f.off, name: f.m.describe(), Err: f.freshCause(a)}
+}
+
 // lengthen gives a file of size bytes at least n.
 func lengthen(h handle, size, n int64) error {
 	if size >= n {

@@ -64,6 +64,10 @@ import (
 //		starts to write back, at off in the file; may do nothing where it would wait.
 //	space.lock(from, to)
 //		keeps pages in memory.
+//	space.lockWhenThere(from, to)
+//		where lock never ends at a page of a file that cannot be read: keeps pages in memory
+//		once they are there, which the caller sees to before lock. false elsewhere, or if it
+//		failed.
 //	space.unlock(from, to)
 //		no longer; pages may be unfilled.
 //	space.advise(from, to, a)
