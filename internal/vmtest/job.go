@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -20,7 +22,7 @@ type job struct {
 	check       func(*guest) error // looks at what the tasks printed; may be nil
 }
 
-var jobs = []job{suite, devmem}
+var jobs = []job{suite, devmem, storage}
 
 func everywhere(machine) bool { return true }
 
@@ -109,11 +111,33 @@ func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
 	if err := builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.programs); err != nil {
 		return err
 	}
+	if err := b.addSpare(builder, log); err != nil {
+		return err
+	}
 	if b.plan.Disk == "" {
 		return nil
 	}
 	b.disk = filepath.Join(builder.dir, b.name+"-"+j.name+".disk")
 	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
+}
+
+// addSpare makes the spare disks. Those whose mkfs is not installed are left out.
+func (b *boot) addSpare(builder *builder, log io.Writer) error {
+	for i := range b.spare {
+		s := &b.spare[i]
+		file := filepath.Join(builder.dir, fmt.Sprintf("%s.spare%d", b.name, i))
+		err := newDisk(builder.ctx, file, s.kind, s.size, s.flags...)
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			os.Remove(file)
+			fmt.Fprintf(log, "no disk with %s: %v\n", s.kind, err)
+		case err != nil:
+			return err
+		default:
+			s.file = file
+		}
+	}
+	return nil
 }
 
 // verdict says what went wrong, nil if nothing did.
@@ -145,5 +169,10 @@ func (b *boot) discard() {
 	os.Remove(b.initrd)
 	if b.disk != "" {
 		os.Remove(b.disk)
+	}
+	for _, s := range b.spare {
+		if s.file != "" {
+			os.Remove(s.file)
+		}
 	}
 }

@@ -4,7 +4,8 @@
 //
 //	go run ./internal/vmtest [-machine amd64-6.12,s390x-6.1] [-job suite] [-short] [-run REGEXP] [-v]
 //
-// It needs qemu-system, e2fsprogs and xz-utils, and apt for kernels that are not yet
+// It needs qemu-system, e2fsprogs and xz-utils, for some disks xfsprogs and
+// btrfs-progs, and apt for kernels that are not yet
 // in its cache. It uses KVM where that works; without, a machine is emulated.
 // MMAP_TEST_ROUNDS shortens the long tests, as everywhere.
 //

@@ -28,8 +28,19 @@ type boot struct {
 	percent  string             // MMAP_TEST_ROUNDS; if empty, the machine's own where it is emulated
 	append   string             // to the command line of the kernel
 	extra    []string           // arguments of qemu
+	spare    []spare            // further disks
 
 	initrd, disk string // files; no disk for ""
+}
+
+// A spare is a disk with a fresh file system that nobody has mounted. The guest
+// knows it by its serial number, which is the kind.
+type spare struct {
+	kind  string
+	size  int64
+	flags []string // of mkfs
+
+	file string // "" if the host cannot make it
 }
 
 // upWithin is how long a machine may take to come up. An emulated one takes 20 s.
@@ -133,6 +144,12 @@ func (b *boot) arguments(kvm bool) []string {
 		"-append", line)
 	if b.disk != "" {
 		args = append(args, "-drive", "if=virtio,format=raw,cache=unsafe,file="+b.disk)
+	}
+	for i, s := range b.spare {
+		if s.file != "" {
+			args = append(args, "-drive", fmt.Sprintf("if=none,id=spare%d,format=raw,cache=unsafe,file=%s", i, s.file),
+				"-device", fmt.Sprintf("virtio-blk,drive=spare%d,serial=%s", i, s.kind))
+		}
 	}
 	return append(args, b.extra...)
 }

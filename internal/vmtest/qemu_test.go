@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,5 +34,26 @@ func TestAMachineHasADiskOnlyIfItIsToHaveOne(t *testing.T) {
 		if got := slices.Contains(b.arguments(false), "-drive"); got != want {
 			t.Errorf("disk %q: %v", disk, got)
 		}
+	}
+}
+
+func TestASpareDiskIsKnownByItsKindAndLeftOutWhereItCannotBeMade(t *testing.T) {
+	b := &boot{machine: machine{name: "m", qemu: []string{"qemu"}}, spare: []spare{{kind: "none"}, {kind: "sh"}}}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if err := os.WriteFile(dir+"/mkfs.sh", []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	if err := b.addSpare(&builder{ctx: t.Context(), dir: dir}, &log); err != nil {
+		t.Fatal(err)
+	}
+	args := strings.Join(b.arguments(false), " ")
+	if !strings.Contains(args, "serial=sh") || strings.Contains(args, "serial=none") || !strings.Contains(log.String(), "no disk with none") {
+		t.Errorf("%s\n%s", args, log.String())
+	}
+	b.discard()
+	if files, _ := os.ReadDir(dir); len(files) != 1 { // mkfs
+		t.Errorf("left behind: %v", files)
 	}
 }
