@@ -165,6 +165,9 @@ func TestADeviceIsMappedAndLeftAlone(t *testing.T) {
 					t.Errorf("%s was called for a device", call)
 				}
 			}
+			if err := r.Advise(0, ToEnd, Remove); err != nil && d.mode == ReadWrite {
+				wantSentence(t, err, errors.ErrUnsupported, f.Name(), "MADV_REMOVE is only for files")
+			}
 			_, err = Get[uint8](r, 0)
 			wantFaultAt(t, err, r, 0, ErrIO) // explained without a second access
 			if r.Len() != length {

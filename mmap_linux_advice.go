@@ -11,7 +11,7 @@ import (
 // Advice, as madvise(2) has it.
 
 // advices has for each Advice the number of madvise(2), since when Linux knows it,
-// and what EINVAL means of a kernel that does.
+// and what the refusal of a kernel that does means.
 var advices = [...]struct {
 	number      int
 	name, since string
@@ -41,10 +41,14 @@ var advices = [...]struct {
 func (s *space) advise(from, to uintptr, a Advice) error {
 	known := advices[a]
 	err := s.madvise(from, to, known.number)
+	unfit := errors.Is(err, unix.EINVAL)
+	if a == Remove { // is fallocate(2), which says this of a device
+		unfit = unfit || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EFBIG)
+	}
 	switch {
 	case errors.Is(err, unix.ENOMEM):
 		return limited(err, to-from)
-	case !errors.Is(err, unix.EINVAL):
+	case !unfit:
 		return err
 	case !s.knows(known.number):
 		return lacking(err, known.name+" is not known to this kernel: Linux "+known.since+" has it")
