@@ -423,3 +423,30 @@ func TestAReservationThatIsRefusedDoesNotBlameMemory(t *testing.T) {
 		}
 	}
 }
+
+// What needs no memory is not refused for want of it, and the error does not say so.
+func TestTheErrorTellsAddressSpaceFromMemory(t *testing.T) {
+	if is64 == 0 {
+		t.Skip("there is memory for all of a 32-bit address space")
+	}
+	page := os.Getpagesize()
+	last := ^uintptr(0) &^ uintptr(page-1)
+	r, err := Config{Addr: last}.Anonymous(int64(page))
+	if r != nil {
+		r.Close()
+	}
+	wantErr(t, err, unix.ENOMEM, "the address space has no room for", fmt.Sprintf("at address %#x", last))
+
+	most := int64(maxSpace) - 1<<22
+	if r, err = (Config{Reserve: most}).Anonymous(int64(page)); err == nil {
+		r.Close()
+		t.Log("this system has room for the largest reservation")
+	} else {
+		wantErr(t, err, unix.ENOMEM, fmt.Sprintf("the address space has no room for %d bytes", most))
+	}
+	if r, err = Anonymous(most / 4); err == nil {
+		r.Close()
+		t.Skipf("this system promises %d bytes", most/4)
+	}
+	wantErr(t, err, unix.ENOMEM, "vm.overcommit_memory is")
+}

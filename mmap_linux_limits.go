@@ -57,32 +57,45 @@ func (q *request) refused(err error) error {
 	if q.pool > 0 {
 		return withLimit(err, poolState(q.pool))
 	}
-	if wantsSpace(err) && !q.promised() && usedUpBy(q.size) == "" {
-		return withLimit(err, noRoom(q.size))
+	where := ""
+	if q.exact {
+		where = fmt.Sprintf(" at address %#x", q.addr)
 	}
-	return limited(err, q.size)
+	return limitedBy(err, q.size, q.promised(), where)
 }
 
-// promised reports whether the system promises memory for the request. It promises
-// none for what a file keeps, and none for private pages that cannot be stored to.
+// promised reports whether the system must promise memory for the pages, so that it
+// may refuse for want of it. A file has its own memory, and what has no access needs
+// none.
 func (q *request) promised() bool {
-	shared := q.flags&unix.MAP_TYPE == unix.MAP_SHARED
-	return q.private && (!q.hidden || shared)
+	switch {
+	case !q.private:
+		return false
+	case q.flags&unix.MAP_TYPE == unix.MAP_SHARED, q.flags&unix.MAP_TYPE == unix.MAP_SHARED_VALIDATE:
+		return true
+	}
+	return q.rights.store && !q.hidden
 }
 
 // limited adds the limit to an error for want of address space or memory.
-func limited(err error, size uintptr) error {
+func limited(err error, size uintptr) error { return limitedBy(err, size, true, "") }
+
+func limitedBy(err error, size uintptr, promised bool, where string) error {
 	if !wantsSpace(err) {
 		return err
 	}
 	limit := usedUpBy(size)
-	if limit == "" {
+	if limit == "" && promised {
 		limit = overcommitted(size)
+	}
+	if limit == "" {
+		limit = fmt.Sprintf("the address space has no room for %d bytes%s", size, where)
 	}
 	return withLimit(err, limit)
 }
 
-// overcommitted says how much memory the system would promise.
+// overcommitted says how much memory the system would promise, if that may be why it
+// refuses to.
 func overcommitted(size uintptr) string {
 	if most := resource(unix.RLIMIT_DATA); most < maxSpace {
 		return fmt.Sprintf("RLIMIT_DATA is %d bytes", most)
@@ -100,11 +113,7 @@ func overcommitted(size uintptr) string {
 	case size/1024 > uintptr(kib("MemTotal")+kib("SwapTotal")):
 		return fmt.Sprintf("%d KiB are asked for: the machine has %d of memory and %d of swap (vm.overcommit_memory is %d)", size/1024, kib("MemTotal"), kib("SwapTotal"), how)
 	}
-	return noRoom(size)
-}
-
-func noRoom(size uintptr) string {
-	return fmt.Sprintf("no room for %d bytes in the address space", size)
+	return ""
 }
 
 // poolState says how many huge pages of a size in bytes the system has.
