@@ -272,7 +272,8 @@ type allowance struct {
 
 // maxSpace bounds the bytes of one mapping, so that sums with offsets and page
 // sizes cannot overflow. The system may allow less. On 64-bit machines it is
-// 2^47 bytes: no system hands out more without being asked for a high address.
+// 2^47 bytes, all that most systems hand out without being asked for a high address.
+// Linux has twice as much on arm64, and far more on s390x.
 const maxSpace = math.MaxInt>>(16*is64) - 1<<21 + 1
 
 // is64 is 1 on 64-bit machines and 0 on others, to shift by.
