@@ -4,6 +4,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -246,6 +247,26 @@ func TestWhatCannotBeMappedIsSaidInWords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A driver that refuses a range says that an argument is invalid. The error tells
+// which.
+func TestARangeThatADriverRefusesIsNamed(t *testing.T) {
+	page := os.Getpagesize()
+	for _, d := range devices {
+		if d.name != "perf ring" {
+			continue
+		}
+		f, _ := d.open(t)
+		r, err := Config{Mode: ReadWrite, Offset: 1<<33 + int64(page) + 5, Length: int64(page)}.Map(f)
+		if r != nil {
+			t.Fatalf("mapped %v", r)
+		}
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+			t.Skipf("may not be mapped here: %v", err)
+		}
+		wantErr(t, err, unix.EINVAL, f.Name(), fmt.Sprintf("there are no %d bytes at offset %d", 2*page, 1<<33+int64(page)))
 	}
 }
 
