@@ -18,7 +18,7 @@ var devmem = job{
 			b.plan.Tasks = append(b.plan.Tasks, plan.Task{Name: t.name, Args: append([]string{"/devmem"}, t.args...)})
 		}
 	},
-	check: func(g *guest) error {
+	check: func(_ *boot, g *guest) error {
 		for _, t := range devmemTasks {
 			out := strings.Join(g.lines[t.name], "\n")
 			for _, want := range t.want {

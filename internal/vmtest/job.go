@@ -19,10 +19,10 @@ type job struct {
 	name, about string
 	on          func(machine) bool
 	prepare     func(*boot, options)
-	check       func(*guest) error // looks at what the tasks printed; may be nil
+	check       func(*boot, *guest) error // looks at what the tasks printed, and at what the machine left; may be nil
 }
 
-var jobs = []job{suite, devmem, storage}
+var jobs = []job{suite, devmem, storage, pci}
 
 func everywhere(machine) bool { return true }
 
@@ -76,23 +76,23 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 	run := &boot{
 		machine: m, kernel: k, memory: 1024, programs: make(map[string]program),
 		modules: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
-		percent: o.percent,
+		percent: o.percent, files: filepath.Join(b.dir, m.name+"-"+j.name),
 	}
 	if o.fs == "ext4" || o.fs == "" && m.fs == "ext4" {
 		run.plan.Disk = "ext4"
 	}
 	j.prepare(run, o)
 	defer run.discard()
-	if out.err = run.pack(b, j, log, o); out.err == nil {
+	if out.err = run.pack(b, log, o); out.err == nil {
 		out.guest, out.how = run.start(ctx, log, o.verbose)
-		out.err = j.verdict(out.guest, run.plan.Tasks)
+		out.err = j.verdict(run, out.guest)
 	}
 	out.seconds = time.Since(start).Seconds()
 	return out
 }
 
 // pack makes the files that the machine starts with.
-func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
+func (b *boot) pack(builder *builder, log io.Writer, o options) error {
 	files, err := modulesIn(b.kernel.modules)
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
 	for _, m := range modules {
 		b.plan.Modules = append(b.plan.Modules, plan.Module{Name: m.name})
 	}
-	b.initrd = filepath.Join(builder.dir, b.name+"-"+j.name+".cpio")
+	b.initrd = b.file("cpio")
 	if err := builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.programs); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
 	if b.plan.Disk == "" {
 		return nil
 	}
-	b.disk = filepath.Join(builder.dir, b.name+"-"+j.name+".disk")
+	b.disk = b.file("disk")
 	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
 }
 
@@ -125,7 +125,7 @@ func (b *boot) pack(builder *builder, j job, log io.Writer, o options) error {
 func (b *boot) addSpare(builder *builder, log io.Writer) error {
 	for i := range b.spare {
 		s := &b.spare[i]
-		file := filepath.Join(builder.dir, fmt.Sprintf("%s.spare%d", b.name, i))
+		file := b.file(fmt.Sprintf("spare%d", i))
 		err := newDisk(builder.ctx, file, s.kind, s.size, s.flags...)
 		switch {
 		case errors.Is(err, exec.ErrNotFound):
@@ -141,7 +141,7 @@ func (b *boot) addSpare(builder *builder, log io.Writer) error {
 }
 
 // verdict says what went wrong, nil if nothing did.
-func (j job) verdict(g *guest, tasks []plan.Task) error {
+func (j job) verdict(b *boot, g *guest) error {
 	var wrong []string
 	for _, tests := range g.tests {
 		if tests.failed > 0 {
@@ -149,14 +149,14 @@ func (j job) verdict(g *guest, tasks []plan.Task) error {
 		}
 	}
 	wrong = append(wrong, g.trouble...)
-	if len(wrong) == 0 && len(g.ended) != len(tasks) {
-		wrong = append(wrong, fmt.Sprintf("%d of %d tasks have ended", len(g.ended), len(tasks)))
+	if len(wrong) == 0 && len(g.ended) != len(b.plan.Tasks) {
+		wrong = append(wrong, fmt.Sprintf("%d of %d tasks have ended", len(g.ended), len(b.plan.Tasks)))
 	}
 	if passed, failed, _ := g.counts(); len(wrong) == 0 && len(g.tests) > 0 && passed+failed == 0 {
 		wrong = append(wrong, "no test ran")
 	}
 	if len(wrong) == 0 && j.check != nil {
-		return j.check(g)
+		return j.check(b, g)
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("%s", strings.Join(wrong, "; "))
@@ -164,15 +164,13 @@ func (j job) verdict(g *guest, tasks []plan.Task) error {
 	return nil
 }
 
+// file names a file of the host that lasts as long as the machine.
+func (b *boot) file(kind string) string { return b.files + "." + kind }
+
 // discard removes the files, which may have become large.
 func (b *boot) discard() {
-	os.Remove(b.initrd)
-	if b.disk != "" {
-		os.Remove(b.disk)
-	}
-	for _, s := range b.spare {
-		if s.file != "" {
-			os.Remove(s.file)
-		}
+	files, _ := filepath.Glob(b.file("*"))
+	for _, name := range files {
+		os.Remove(name)
 	}
 }

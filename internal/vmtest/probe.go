@@ -16,3 +16,9 @@ func probe(hardware, about string, on func(machine) bool, add func(*boot)) job {
 		add(b)
 	}}
 }
+
+// checked is j with a check of what the machine left.
+func (j job) checked(check func(*boot, *guest) error) job {
+	j.check = check
+	return j
+}

@@ -29,6 +29,7 @@ type boot struct {
 	append   string             // to the command line of the kernel
 	extra    []string           // arguments of qemu
 	spare    []spare            // further disks
+	files    string             // of the host: how their names begin
 
 	initrd, disk string // files; no disk for ""
 }

@@ -75,7 +75,7 @@ var (
 )
 
 func TestAMachinePassesOnlyIfItDidAllThatItWasToldTo(t *testing.T) {
-	tasks := []plan.Task{{Name: "mmap"}}
+	b := &boot{plan: plan.Plan{Tasks: []plan.Task{{Name: "mmap"}}}}
 	for _, tt := range []struct {
 		name, failure string
 		lines         []string
@@ -92,7 +92,7 @@ func TestAMachinePassesOnlyIfItDidAllThatItWasToldTo(t *testing.T) {
 		{"it says that something is amiss", "", []string{up, reported(plan.Report{Event: plan.Note, Error: "module x"}), begin, pass, ended}, "", "module x"},
 	} {
 		g, log := guestThat(tt.failure, tt.lines...)
-		err := job{}.verdict(g, tasks)
+		err := job{}.verdict(b, g)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) || !strings.Contains(log, tt.shown) {
 			t.Errorf("%s: %v; shows\n%s", tt.name, err, log)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/seed-498deeca/mmap"
 	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
 )
 
@@ -16,4 +17,18 @@ func needs(t *testing.T, hardware string) {
 	if os.Getenv(plan.Hardware) != hardware {
 		t.Skipf("needs hardware that `go run ./internal/vmtest -job %s` adds to an emulated machine", hardware)
 	}
+}
+
+// mapped stops the test if err is not nil, and otherwise closes r at its end.
+func mapped(t *testing.T, r *mmap.Region, err error) *mmap.Region {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := r // the list of cleanups may outlive them
+	t.Cleanup(func() {
+		kept.Close()
+		kept = nil
+	})
+	return r
 }
