@@ -22,7 +22,7 @@ type job struct {
 	check       func(*boot, *guest) error // looks at what the tasks printed, and at what the machine left; may be nil
 }
 
-var jobs = []job{suite, devmem, storage, pci}
+var jobs = []job{suite, devmem, storage, pci, addresses}
 
 func everywhere(machine) bool { return true }
 
