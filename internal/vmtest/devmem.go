@@ -9,16 +9,21 @@ import (
 
 // devmem looks at a PC's memory with the example, and writes to its screen.
 var devmem = job{
-	name: "devmem", about: "examples/devmem on /dev/mem of a PC: the BIOS, and the text on the screen",
+	name: "devmem", about: "examples/devmem on /dev/mem of a PC: the BIOS, the text on the screen, and what is not shown",
 	on: func(m machine) bool { return m.goArch == "amd64" },
 	prepare: func(b *boot, o options) {
 		b.programs["/devmem"] = program{"build", "./examples/devmem"}
+		b.programs["/tests/probes"] = program{"test -c", "./internal/vmtest/probes"}
+		b.plan.Env = append(b.plan.Env, plan.Hardware+"=devmem")
 		b.plan.Disk = ""
+		b.extra = append(b.extra, noteAccesses(b.file("trace"))...)
 		for _, t := range devmemTasks {
 			b.plan.Tasks = append(b.plan.Tasks, plan.Task{Name: t.name, Args: append([]string{"/devmem"}, t.args...)})
 		}
+		b.plan.Tasks = append(b.plan.Tasks, plan.Task{Name: "devmem", Args: []string{"/tests/probes", "-test.v", "-test.run=" + o.run}})
+		b.tests = append(b.tests, "devmem")
 	},
-	check: func(_ *boot, g *guest) error {
+	check: func(b *boot, g *guest) error {
 		for _, t := range devmemTasks {
 			out := strings.Join(g.lines[t.name], "\n")
 			for _, want := range t.want {
@@ -26,6 +31,13 @@ var devmem = job{
 					return fmt.Errorf("%s prints\n%s\nwhich lacks %q", t.name, out, want)
 				}
 			}
+		}
+		seen, err := seenAccesses(b.file("trace"), "vga-lowmem")
+		if err != nil {
+			return err
+		}
+		if got, want := stored(seen, 0xb8000, 12), "H\x07i\x07m\x07m\x07a\x07p\x07"; got != want {
+			return fmt.Errorf("the screen was given %q, want %q", got, want)
 		}
 		return nil
 	},
