@@ -55,12 +55,14 @@ func (b *builder) compile(goArch string, p program) (string, error) {
 	return file, nil
 }
 
-// Images are the file systems that tests make with mkfs.ext4, which is not there in
-// a guest.
-var images = []struct {
+// An ext4Image is a file system that a test makes with mkfs.ext4, which is not there
+// in a guest.
+type ext4Image struct {
 	flags []string
 	size  int64
-}{
+}
+
+var images = []ext4Image{
 	{[]string{"-q"}, 16 << 20},
 	{[]string{"-q", "-O", "^has_journal"}, 32 << 20},
 }
@@ -83,7 +85,7 @@ func (b *builder) packedImage(flags []string, size int64) ([]byte, error) {
 
 // initramfs writes the first root file system of a boot: init, the plan, modules of
 // the kernel, and programs, whose packages are listed by their names in the guest.
-func (b *builder) initramfs(name, goArch string, p plan.Plan, modules []module, programs map[string]program) error {
+func (b *builder) initramfs(name, goArch string, p plan.Plan, modules []module, images []ext4Image, programs map[string]program) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, err := os.Create(name)

@@ -13,7 +13,7 @@ type guest struct {
 	log     io.Writer
 	verbose bool // print every line
 
-	up      plan.Report         // with the event, once the machine is up
+	up      plan.Report         // with the event, once the machine is up, or waits before that
 	task    string              // that runs
 	ended   []string            // tasks
 	lines   map[string][]string // what a task printed; by "", the kernel between tasks
@@ -45,7 +45,7 @@ func (g *guest) line(line string) {
 		if tests := g.tests[g.task]; tests != nil {
 			g.show(tests.add(line))
 		}
-	case r.Event == plan.Up:
+	case r.Event == plan.Up, r.Event == plan.Wait:
 		g.up = r
 	case r.Event == plan.Begin:
 		g.task = r.Task

@@ -20,9 +20,12 @@ type job struct {
 	on          func(machine) bool
 	prepare     func(*boot, options)
 	check       func(*boot, *guest) error // looks at what the tasks printed, and at what the machine left; may be nil
+
+	// lives, if there is one, does a job of many boots in place of all that.
+	lives func(ctx context.Context, b *builder, m machine, k kernel, o options, log io.Writer) []outcome
 }
 
-var jobs = []job{suite, devmem, storage, pci, addresses}
+var jobs = []job{suite, devmem, storage, pci, addresses, powercut}
 
 func everywhere(machine) bool { return true }
 
@@ -61,23 +64,32 @@ var suite = job{
 // An outcome is a job that was done on a machine, or could not be.
 type outcome struct {
 	machine, job string
-	guest        *guest
-	how          string // KVM or TCG
+	guest        *guest   // nil if none came up
+	cuts         []series // of power
+	how          string   // KVM or TCG
 	seconds      float64
 	err          error
 }
 
+// newBoot is a machine with what all jobs need.
+func newBoot(b *builder, m machine, k kernel, job string, o options) *boot {
+	return &boot{
+		machine: m, kernel: k, memory: 1024, processors: 2, images: images, programs: make(map[string]program),
+		modules: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
+		percent: o.percent, files: filepath.Join(b.dir, m.name+"-"+job),
+	}
+}
+
 // do boots a machine for a job.
-func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options, log io.Writer) outcome {
+func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options, log io.Writer) []outcome {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not ready within %v (-timeout)", o.timeout))
 	defer cancel()
+	if j.lives != nil {
+		return j.lives(ctx, b, m, k, o, log)
+	}
 	start := time.Now()
 	out := outcome{machine: m.name, job: j.name}
-	run := &boot{
-		machine: m, kernel: k, memory: 1024, programs: make(map[string]program),
-		modules: []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
-		percent: o.percent, files: filepath.Join(b.dir, m.name+"-"+j.name),
-	}
+	run := newBoot(b, m, k, j.name, o)
 	if o.fs == "ext4" || o.fs == "" && m.fs == "ext4" {
 		run.plan.Disk = "ext4"
 	}
@@ -88,11 +100,20 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 		out.err = j.verdict(run, out.guest)
 	}
 	out.seconds = time.Since(start).Seconds()
-	return out
+	return []outcome{out}
 }
 
 // pack makes the files that the machine starts with.
 func (b *boot) pack(builder *builder, log io.Writer, o options) error {
+	if err := errors.Join(b.packPrograms(builder, log, o), b.addSpare(builder, log)); err != nil || b.plan.Disk == "" {
+		return err
+	}
+	b.disk = b.file("disk")
+	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
+}
+
+// packPrograms makes the initramfs.
+func (b *boot) packPrograms(builder *builder, log io.Writer, o options) error {
 	files, err := modulesIn(b.kernel.modules)
 	if err != nil {
 		return err
@@ -108,17 +129,7 @@ func (b *boot) pack(builder *builder, log io.Writer, o options) error {
 		b.plan.Modules = append(b.plan.Modules, plan.Module{Name: m.name})
 	}
 	b.initrd = b.file("cpio")
-	if err := builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.programs); err != nil {
-		return err
-	}
-	if err := b.addSpare(builder, log); err != nil {
-		return err
-	}
-	if b.plan.Disk == "" {
-		return nil
-	}
-	b.disk = b.file("disk")
-	return newDisk(builder.ctx, b.disk, b.plan.Disk, 4<<30, "-q")
+	return builder.initramfs(b.initrd, b.goArch, b.plan, modules, b.images, b.programs)
 }
 
 // addSpare makes the spare disks. Those whose mkfs is not installed are left out.

@@ -4,15 +4,17 @@
 //
 //	go run ./internal/vmtest [-machine amd64-6.12,s390x-6.1] [-job suite] [-short] [-run REGEXP] [-v]
 //
-// It needs qemu-system, e2fsprogs and xz-utils, for some disks xfsprogs and
-// btrfs-progs, and apt for kernels that are not yet
-// in its cache. It uses KVM where that works; without, a machine is emulated.
+// It needs qemu-system, e2fsprogs and xz-utils, for some jobs also xfsprogs and
+// btrfs-progs, and apt for kernels that are not yet in its cache. It uses KVM where
+// that works; without, a machine is emulated.
 // MMAP_TEST_ROUNDS shortens the long tests, as everywhere.
 //
 // What runs on the host is in job.go (what to do), machine.go and fetch.go (the
 // kernels), modules.go, cpio.go and build.go (what is in the initramfs), qemu.go,
-// guest.go and results.go (a run, and what is read from its console). What runs in
-// the guest is in init. Package plan is what the two say to each other.
+// guest.go and results.go (a run, and what is read from its console). Jobs are in
+// files of their own: powercut.go, which reads what a disk has done in blklog.go.
+// What runs in the guest is in init, probes and cutter. Package plan is what the two
+// say to each other.
 package main
 
 import (
@@ -37,7 +39,8 @@ type options struct {
 	short, verbose, list  bool
 	optional              bool
 	timeout               time.Duration
-	parallel, count       int
+	parallel, count, cuts int
+	seed                  uint64
 	percent               string // MMAP_TEST_ROUNDS
 }
 
@@ -62,7 +65,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long a machine may run")
 	flags.IntVar(&o.parallel, "parallel", 1, "how many machines run at a time; if more than one, what each prints comes when it has ended")
 	flags.StringVar(&o.cache, "cache", "/var/cache/mmap-ci/kernels", "`folder` of the kernels")
-	flags.BoolVar(&o.optional, "optional", false, "skip a machine whose kernel or emulator is not to be had")
+	flags.BoolVar(&o.optional, "optional", false, "skip a machine whose kernel or emulator is not to be had, and a file system without its mkfs")
+	flags.IntVar(&o.cuts, "cuts", 30, "how `often` job powercut cuts the power on ext4; a quarter of it on other file systems")
+	flags.Uint64Var(&o.seed, "seed", 0, "`number` that the moments of the cuts and what the disk loses come from; 0 for another each time")
 	flags.BoolVar(&o.verbose, "v", false, "print all that machines print")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -111,7 +116,7 @@ func choose[T any](all []T, names string, nameOf func(T) string) (chosen []T, er
 
 // runAll does the jobs on the machines, o.parallel at a time, and returns the
 // outcomes in their order.
-func runAll(ctx context.Context, machines []machine, jobs []job, o options, log io.Writer) (outcomes []*outcome, err error) {
+func runAll(ctx context.Context, machines []machine, jobs []job, o options, log io.Writer) (outcomes []outcome, err error) {
 	dir, err := os.MkdirTemp("", "vmtest")
 	if err != nil {
 		return nil, err
@@ -121,6 +126,7 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 	if err != nil {
 		return nil, err
 	}
+	var all []*[]outcome // of each job on each machine
 	var running sync.WaitGroup
 	var printing sync.Mutex
 	slots := make(chan struct{}, o.parallel)
@@ -130,8 +136,8 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 			if !j.on(m) {
 				continue
 			}
-			out := &outcome{machine: m.name, job: j.name, err: err}
-			outcomes = append(outcomes, out)
+			out := &[]outcome{{machine: m.name, job: j.name, err: err}}
+			all = append(all, out)
 			if err != nil {
 				continue
 			}
@@ -139,7 +145,7 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 			running.Go(func() {
 				defer func() { <-slots }()
 				if err := ctx.Err(); err != nil {
-					out.err = err
+					(*out)[0].err = err
 					return
 				}
 				w, buffer := log, new(bytes.Buffer)
@@ -155,11 +161,14 @@ func runAll(ctx context.Context, machines []machine, jobs []job, o options, log 
 		}
 	}
 	running.Wait()
+	for _, out := range all {
+		outcomes = append(outcomes, *out...)
+	}
 	return outcomes, nil
 }
 
 // summary prints what became of each job, and returns the exit status.
-func summary(outcomes []*outcome, o options, w io.Writer) (status int) {
+func summary(outcomes []outcome, o options, w io.Writer) (status int) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nmachine\tjob\tkernel\tpage\torder\tfiles on\tpassed\tfailed\tskipped\tby\tseconds")
 	for _, out := range outcomes {
@@ -168,6 +177,7 @@ func summary(outcomes []*outcome, o options, w io.Writer) (status int) {
 		}
 	}
 	table.Flush()
+	cutsTable(outcomes, w)
 	done := 0
 	for _, out := range outcomes {
 		switch {

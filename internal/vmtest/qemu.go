@@ -19,19 +19,24 @@ import (
 // A boot is one life of a machine: what it is told to do, and with which hardware.
 type boot struct {
 	machine
-	kernel   kernel
-	plan     plan.Plan
-	programs map[string]program // by their names in the guest
-	modules  []string           // of the kernel, without those that they need
-	tests    []string           // the tasks that are test programs
-	memory   int                // in MiB
-	percent  string             // MMAP_TEST_ROUNDS; if empty, the machine's own where it is emulated
-	append   string             // to the command line of the kernel
-	extra    []string           // arguments of qemu
-	spare    []spare            // further disks
-	files    string             // of the host: how their names begin
+	kernel     kernel
+	plan       plan.Plan
+	programs   map[string]program // by their names in the guest
+	modules    []string           // of the kernel, without those that they need
+	tests      []string           // the tasks that are test programs
+	images     []ext4Image
+	memory     int // in MiB
+	processors int
+	percent    string            // MMAP_TEST_ROUNDS; if empty, the machine's own where it is emulated
+	append     string            // to the command line of the kernel
+	extra      []string          // arguments of qemu
+	input      string            // that the console has for the guest
+	heard      func(line string) // is told each line of the console; may be nil
+	spare      []spare           // further disks
+	files      string            // of the host: how their names begin
 
-	initrd, disk string // files; no disk for ""
+	initrd, disk   string // files; no disk for ""
+	state, monitor string // of a machine that is suspended, see suspend.go
 }
 
 // A spare is a disk with a fresh file system that nobody has mounted. The guest
@@ -85,7 +90,7 @@ func (b *boot) run(ctx context.Context, log io.Writer, verbose, kvm bool) (*gues
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.WaitDelay = 5 * time.Second
 	out, console := io.Pipe()
-	cmd.Stdout, cmd.Stderr = console, console
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(b.input), console, console
 	if err := cmd.Start(); err != nil {
 		g.off(err.Error())
 		return g, err
@@ -105,6 +110,9 @@ func (b *boot) run(ctx context.Context, log io.Writer, verbose, kvm bool) (*gues
 		if line = strings.TrimRight(line, "\r\n"); line != "" || err == nil {
 			if g.line(line); g.up.Event != "" {
 				notUp.Stop()
+			}
+			if b.heard != nil {
+				b.heard(line)
 			}
 			if kvm && strings.Contains(line, "KVM internal error") {
 				kill(errors.New(line))
@@ -139,8 +147,8 @@ func (b *boot) arguments(kvm bool) []string {
 	if percent := cmp.Or(b.percent, map[bool]string{false: b.rounds}[kvm]); percent != "" {
 		line += " MMAP_TEST_ROUNDS=" + percent // which the kernel hands to init, and init to the tasks
 	}
-	args = append(args, "-m", fmt.Sprint(b.memory), "-smp", "2",
-		"-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot",
+	args = append(args, "-m", fmt.Sprint(b.memory), "-smp", fmt.Sprint(b.processors),
+		"-display", "none", "-serial", "stdio", "-monitor", cmp.Or(b.monitor, "none"), "-nic", "none", "-no-reboot",
 		"-kernel", b.kernel.image, "-initrd", b.initrd,
 		"-append", line)
 	if b.disk != "" {
@@ -151,6 +159,9 @@ func (b *boot) arguments(kvm bool) []string {
 			args = append(args, "-drive", fmt.Sprintf("if=none,id=spare%d,format=raw,cache=unsafe,file=%s", i, s.file),
 				"-device", fmt.Sprintf("virtio-blk,drive=spare%d,serial=%s", i, s.kind))
 		}
+	}
+	if b.state != "" {
+		args = append(args, b.goOn()...)
 	}
 	return append(args, b.extra...)
 }
@@ -163,13 +174,26 @@ func (m *machine) haveEmulator() error {
 	return nil
 }
 
+// lookPath finds a program, also one of those that only root has in its path.
+func lookPath(name string) (string, error) {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w (%w)", name, errUnavailable, exec.ErrNotFound)
+}
+
 // newDisk makes a file system of a kind in a sparse file of a size.
 func newDisk(ctx context.Context, name, kind string, size int64, flags ...string) error {
 	if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, size)); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "mkfs."+kind, append(flags, name)...)
-	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	mkfs, err := lookPath("mkfs." + kind)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, mkfs, append(flags, name)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w: %s", cmd, err, out)
 	}

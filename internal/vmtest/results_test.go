@@ -101,19 +101,19 @@ func TestAMachinePassesOnlyIfItDidAllThatItWasToldTo(t *testing.T) {
 
 func TestTheSummaryFailsForWhatFailedAndForWhatIsNotToBeHad(t *testing.T) {
 	g, _ := guestThat("", up, begin, pass, ended)
-	good := &outcome{machine: "s390x", job: "suite", guest: g, how: "TCG", seconds: 61}
-	bad := &outcome{machine: "arm64", job: "suite", guest: g, err: errors.New("1 test failed")}
-	none := &outcome{machine: "ppc64le", job: "suite", err: fmt.Errorf("qemu: %w", errUnavailable)}
+	good := outcome{machine: "s390x", job: "suite", guest: g, how: "TCG", seconds: 61}
+	bad := outcome{machine: "arm64", job: "suite", guest: g, err: errors.New("1 test failed")}
+	none := outcome{machine: "ppc64le", job: "suite", err: fmt.Errorf("qemu: %w", errUnavailable)}
 	for _, tt := range []struct {
-		outcomes []*outcome
+		outcomes []outcome
 		optional bool
 		status   int
 		words    []string
 	}{
-		{[]*outcome{good}, false, 0, []string{"s390x    suite  6.1     65536  big    ext4      1       0       0        TCG  61", "1 of 1"}},
-		{[]*outcome{good, bad}, true, 1, []string{"FAILED arm64, suite: 1 test failed", "1 of 2"}},
-		{[]*outcome{good, none}, true, 0, []string{"left out: ppc64le, suite: qemu", "1 of 2"}},
-		{[]*outcome{good, none}, false, 1, []string{"FAILED ppc64le"}},
+		{[]outcome{good}, false, 0, []string{"s390x    suite  6.1     65536  big    ext4      1       0       0        TCG  61", "1 of 1"}},
+		{[]outcome{good, bad}, true, 1, []string{"FAILED arm64, suite: 1 test failed", "1 of 2"}},
+		{[]outcome{good, none}, true, 0, []string{"left out: ppc64le, suite: qemu", "1 of 2"}},
+		{[]outcome{good, none}, false, 1, []string{"FAILED ppc64le"}},
 	} {
 		var out strings.Builder
 		if got := summary(tt.outcomes, options{optional: tt.optional}, &out); got != tt.status {

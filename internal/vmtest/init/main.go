@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +73,9 @@ func boot() {
 		return
 	}
 	for _, m := range p.Modules {
+		if m.Name == p.Wait {
+			p.Env = append(p.Env, variables()...)
+		}
 		note("module "+m.Name, load(m))
 	}
 	dir := "/tmp"
@@ -126,6 +130,14 @@ func run(t plan.Task, dir string, env []string) {
 	}
 	end.Seconds = time.Since(start).Seconds()
 	report(end)
+}
+
+// variables waits for a line with words NAME=VALUE.
+func variables() []string {
+	report(plan.Report{Event: plan.Wait})
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	note("wait", err)
+	return strings.Fields(line)
 }
 
 func load(m plan.Module) error {

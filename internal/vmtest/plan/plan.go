@@ -17,6 +17,7 @@ const Hardware = "MMAP_TEST_HARDWARE"
 // A Plan is what the guest does, from top to bottom, before it powers off.
 type Plan struct {
 	Modules []Module
+	Wait    string // module before which the guest reads a line with further variables of the tasks from its console
 	Disk    string // file system of the first disk, which is mounted at /data and has the temporary files; "" for tmpfs
 	Write   []Write
 	Env     []string // further variables of the tasks, NAME=VALUE
@@ -53,6 +54,7 @@ type Report struct {
 
 // The events.
 const (
+	Wait  = "wait"  // the guest waits for a line
 	Up    = "up"    // the guest is ready
 	Begin = "begin" // a task begins
 	End   = "end"   // a task has ended
