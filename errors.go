@@ -95,8 +95,9 @@ func pathError(name string, err error) error {
 
 // asked is pathError, but what the system lacks is worded with what was asked.
 func asked(name string, err error, format string, args ...any) error {
+	_, bare := err.(*os.SyscallError)
 	err = pathError(name, err)
-	if errors.Is(err, errors.ErrUnsupported) {
+	if bare && errors.Is(err, errors.ErrUnsupported) {
 		return because(err, errors.ErrUnsupported, format, args...)
 	}
 	return err

@@ -239,6 +239,9 @@ func TestFlagsThatMeanNothingAskTheSystemNothing(t *testing.T) {
 		"MAP_SHARED":  func() (*Region, error) { return Config{Flags: mapSync | unix.MAP_SHARED}.Open(name) },
 		"MAP_PRIVATE": func() (*Region, error) { return Config{Flags: mapSync | unix.MAP_PRIVATE}.Open(name) },
 		"HugePages":   func() (*Region, error) { return Config{Flags: unix.MAP_HUGETLB}.Anonymous(4096) },
+		"size of huge pages": func() (*Region, error) {
+			return Config{Flags: 21 << unix.MAP_HUGE_SHIFT, HugePages: HugePages2M}.Anonymous(4096)
+		},
 		"use Reserve": func() (*Region, error) { return Config{Flags: unix.MAP_GROWSDOWN}.Anonymous(4096) },
 	} {
 		in := always(nil, func() {
@@ -255,6 +258,21 @@ func TestFlagsThatMeanNothingAskTheSystemNothing(t *testing.T) {
 	if !bytes.Equal(contents(t, name), pattern(4096)) {
 		t.Error("the file has other bytes")
 	}
+}
+
+// TestFlagsThatAFileCannotHaveAreNamed is about flags whose meaning the system finds
+// out with the file.
+func TestFlagsThatAFileCannotHaveAreNamed(t *testing.T) {
+	name := tempFile(t, pattern(4096))
+	always(map[string]unix.Errno{"mmap": unix.EOPNOTSUPP}, func() {
+		_, err := Config{Flags: 1 << 22, Mode: ReadWrite}.Open(name)
+		wantSentence(t, err, errors.ErrUnsupported, "map "+name, "0x400000", "does not know")
+		wantErr(t, err, unix.EOPNOTSUPP)
+		if mapSync != 0 {
+			_, err = Config{Flags: mapSync, Mode: ReadWrite}.Open(name)
+			wantSentence(t, err, errors.ErrUnsupported, "map "+name, "MAP_SYNC", "dax")
+		}
+	})
 }
 
 func TestAnErrorNamesTheLimitAndItsValue(t *testing.T) {

@@ -43,8 +43,8 @@ func refusesFlags(h handle, q *request) string {
 	switch {
 	case has(unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE):
 		return "has MAP_FIXED or MAP_FIXED_NOREPLACE: use Addr"
-	case has(unix.MAP_HUGETLB):
-		return "has MAP_HUGETLB: use HugePages"
+	case has(unix.MAP_HUGETLB), uint32(q.flags)>>unix.MAP_HUGE_SHIFT != 0:
+		return "has MAP_HUGETLB, or a size of huge pages: use HugePages"
 	case has(unix.MAP_GROWSDOWN):
 		return "has MAP_GROWSDOWN, and a region grows upwards: use Reserve"
 	case has(mapSync) && (h == noFile || q.private || sharing != 0 && sharing != unix.MAP_SHARED_VALIDATE):

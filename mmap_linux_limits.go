@@ -51,6 +51,9 @@ func usedUpBy(size uintptr) string {
 
 // refused adds the limit to the error of the mmap(2) that the request led to.
 func (q *request) refused(err error) error {
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return lacking(err, q.unknownFlags())
+	}
 	if errors.Is(err, unix.EINVAL) && q.pool == 0 { // as a rule a driver's
 		return withLimit(err, fmt.Sprintf("there are no %d bytes at offset %d to map, or not with this mode and these flags", q.size, q.off))
 	}
@@ -78,6 +81,14 @@ func (q *request) promised() bool {
 		return true
 	}
 	return q.rights.store && !q.hidden
+}
+
+// unknownFlags says what a file that can be mapped cannot be mapped with.
+func (q *request) unknownFlags() string {
+	if q.flags&mapSync != 0 {
+		return fmt.Sprintf("Flags %#x has MAP_SYNC, which is for files on persistent memory, on a file system that is mounted with the option dax", q.flags)
+	}
+	return fmt.Sprintf("Flags %#x has some that this kernel or the file system does not know", q.flags)
 }
 
 // limited adds the limit to an error for want of address space or memory.

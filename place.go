@@ -275,16 +275,15 @@ func unfitToOpen(name string, err error) error {
 
 // unfitToMap words the error of mapping a file.
 func unfitToMap(name string, st status, err error) error {
-	err = pathError(name, err)
 	what := unmappable(err)
 	if what == "" && (st.kind == device && unmappableDevice(err) || st.asks && !wantsSpace(err)) {
 		what = "it"
 	}
 	if what == "" {
-		return err
+		return asked(name, err, "map %s", name)
 	}
 	if st.what != "" {
 		what = st.what
 	}
-	return because(err, errors.ErrUnsupported, "map %s: %s cannot be mapped", name, what)
+	return because(pathError(name, err), errors.ErrUnsupported, "map %s: %s cannot be mapped", name, what)
 }
