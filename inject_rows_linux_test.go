@@ -196,7 +196,7 @@ func TestAGrowthBeyondThePoolNamesThePool(t *testing.T) {
 			}
 			free := freeHugePages(t)
 			err = r.Resize(8 * huge)
-			wantErr(t, err, ErrIO, "resize anonymous memory", "vm.nr_hugepages", "has 4")
+			wantErr(t, err, ErrIO, "resize anonymous memory", "nr_hugepages", "has 4")
 			if now := freeHugePages(t); r.Len() != huge || now != free {
 				t.Errorf("%s: a growth that failed left %d bytes, and %s of %s free huge pages", what, r.Len(), now, free)
 			}
@@ -217,13 +217,46 @@ func TestAGrowthBeyondThePoolNamesThePool(t *testing.T) {
 			if r != nil {
 				t.Errorf("%s: more than the pool: %v", what, r)
 			}
-			wantErr(t, err, ErrIO, "map anonymous memory", "vm.nr_hugepages", "has 4")
+			wantErr(t, err, ErrIO, "map anonymous memory", "nr_hugepages", "has 4")
 			if now := freeHugePages(t); now != free {
 				t.Errorf("%s: %s free huge pages after a mapping that failed, want %s", what, now, free)
 			}
 			_, err = Config{HugePages: HugePages2M}.Anonymous(8 * huge)
-			wantErr(t, err, unix.ENOMEM, "anonymous memory", "vm.nr_hugepages", "has 4")
+			wantErr(t, err, unix.ENOMEM, "anonymous memory", "nr_hugepages", "has 4")
 		})
+	}
+}
+
+func TestPagesThatAreSetAsideAreNotFree(t *testing.T) {
+	hugePool(t, 4)
+	const huge = 2 << 20
+	others, err := Config{HugePages: HugePages2M}.Anonymous(3 * huge)
+	need(t, others, err)
+	r, err := Config{HugePages: HugePages2M}.Anonymous(2 * huge)
+	if r != nil || !strings.Contains(fmt.Sprint(err), "has 4, of which 1 are free") {
+		t.Errorf("two pages of one: %v, %v", r, err)
+	}
+	r, err = Config{HugePages: HugePages2M, Reserve: 16 * huge}.Anonymous(2 * huge)
+	if r != nil || !strings.Contains(fmt.Sprint(err), "has 4, of which 0 are free") { // it has got one
+		t.Errorf("two pages of one, some reserved: %v, %v", r, err)
+	}
+	if err := others.Populate(0, ToEnd); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASizeThatThereIsNoPoolOfIsUnsupported(t *testing.T) {
+	always(map[string]unix.Errno{"mmap": unix.EINVAL}, func() {
+		_, err := Config{HugePages: HugePages1G, Reserve: 8 << 30}.Anonymous(1)
+		wantSentence(t, err, errors.ErrUnsupported, "map anonymous memory", "has no huge pages of 1048576 KiB")
+	})
+	text := lacksPool(3 << 20)
+	dirs, _ := filepath.Glob(poolsDir + "/*")
+	for _, dir := range dirs {
+		var kib int
+		if fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); kib == 0 || !strings.Contains(text, fmt.Sprintf(" %d", kib)) {
+			t.Errorf("%q does not tell of %d KiB", text, kib)
+		}
 	}
 }
 

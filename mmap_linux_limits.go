@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +59,14 @@ func (q *request) refused(err error) error {
 	if errors.Is(err, unix.EINVAL) && q.pool == 0 { // as a rule a driver's
 		return withLimit(err, fmt.Sprintf("there are no %d bytes at offset %d to map, or not with this mode and these flags", q.size, q.off))
 	}
-	if q.exact && !wantsSpace(err) {
+	huge := q.page > uintptr(os.Getpagesize())
+	switch {
+	case q.pool > 0 && errors.Is(err, unix.EINVAL):
+		return lacking(err, lacksPool(q.pool))
+	case q.exact && !wantsSpace(err):
 		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
-	}
-	if q.pool > 0 {
-		return withLimit(err, poolState(q.pool))
+	case huge && wantsSpace(err) && usedUpBy(q.size) == "":
+		return withLimit(err, poolState(q.page))
 	}
 	where := ""
 	if q.exact {
@@ -130,15 +135,44 @@ func overcommitted(size uintptr) string {
 	return ""
 }
 
-// poolState says how many huge pages of a size in bytes the system has.
+const poolsDir = "/sys/kernel/mm/hugepages"
+
+// poolState says how many huge pages of a size in bytes the system has. Those that
+// are set aside for mappings are not free, though they are not in use either.
 func poolState(size uintptr) string {
-	dir := fmt.Sprintf("/sys/kernel/mm/hugepages/hugepages-%dkB/", size>>10)
-	all, ok := number(dir + "nr_hugepages")
-	free, _ := number(dir + "free_hugepages")
-	if !ok {
-		return fmt.Sprintf("this system has no huge pages of %d KiB", size>>10)
+	dir := fmt.Sprintf("%s/hugepages-%dkB/", poolsDir, size>>10)
+	pages := func(name string) int {
+		n, _ := number(dir + name + "_hugepages")
+		return n
 	}
-	return fmt.Sprintf("the pool of huge pages of %d KiB (vm.nr_hugepages) has %d, of which %d are free", size>>10, all, free)
+	all, ok := number(dir + "nr_hugepages")
+	if !ok {
+		return lacksPool(size)
+	}
+	text := fmt.Sprintf("the pool of huge pages of %d KiB (%snr_hugepages) has %d, of which %d are free", size>>10, dir, all, pages("free")-pages("resv"))
+	if more := pages("nr_overcommit"); more > 0 {
+		text += fmt.Sprintf("; nr_overcommit_hugepages allows %d more, of which it has %d", more, pages("surplus"))
+	}
+	return text
+}
+
+// lacksPool says which sizes there are instead.
+func lacksPool(size uintptr) string {
+	var kib []int
+	dirs, _ := os.ReadDir(poolsDir)
+	for _, d := range dirs {
+		n, _ := strconv.Atoi(string(leadingDigits([]byte(strings.TrimPrefix(d.Name(), "hugepages-")))))
+		kib = append(kib, n)
+	}
+	slices.Sort(kib)
+	text := fmt.Sprintf("this system has no huge pages of %d KiB", size>>10)
+	for i, n := range kib {
+		text += fmt.Sprintf("%s %d", [...]string{", only of", ","}[min(i, 1)], n)
+	}
+	if len(kib) > 0 {
+		text += " KiB"
+	}
+	return text
 }
 
 // ofDescriptors adds the limit to an error for want of file descriptors.
