@@ -85,7 +85,7 @@ func (q *request) mapFlags(memory bool) int {
 	if q.pool > 0 {
 		flags |= unix.MAP_HUGETLB | bits.TrailingZeros(uint(q.pool))<<unix.MAP_HUGE_SHIFT
 	}
-	if q.spare && q.page > uintptr(os.Getpagesize()) {
+	if (q.spare || q.sparse) && q.page > uintptr(os.Getpagesize()) {
 		flags |= unix.MAP_NORESERVE // set no huge pages aside for what may never be used
 	}
 	return flags
@@ -110,6 +110,7 @@ func (h handle) status() (status, error) {
 	case unix.HUGETLBFS_MAGIC:
 		s.page = uintptr(fs.Bsize) // it calls its huge pages blocks
 	case unix.PROC_SUPER_MAGIC:
+		s.pooled = true            // see hugetlbfs_file_mmap and hugetlbfs_setattr in fs/hugetlbfs/inode.c
 		s.kind, s.what = device, "a file of procfs (it can only be read)"
 	case unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC:
 		s.kind, s.what = device, "a file of the kernel's own"

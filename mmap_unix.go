@@ -272,7 +272,7 @@ func mapSpace(h handle, q *request) (space, error) {
 		return space{}, q.refused(os.NewSyscallError("mmap", errors.ErrUnsupported))
 	}
 	prot, flags := protection(q.rights), q.mapFlags(h == noFile)
-	if q.hidden {
+	if q.hidden || q.pooled {
 		prot = unix.PROT_NONE
 	}
 	how := mapAt
@@ -283,7 +283,14 @@ func mapSpace(h handle, q *request) (space, error) {
 	if err != nil {
 		return space{}, q.refused(err)
 	}
-	return space{system{memory: h == noFile}, p, q.size}, nil
+	s := space{system{memory: h == noFile}, p, q.size}
+	if q.pooled && !q.hidden {
+		if err := s.allow(0, s.size, q.rights); err != nil {
+			s.unmap()
+			return space{}, err
+		}
+	}
+	return s, nil
 }
 
 // mapThere is mapAt, at this address or not at all: EEXIST.

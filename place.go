@@ -136,7 +136,8 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	}
 	q := c.request()
 	q.private = st.kind == memory || privateBy(c.Flags, q.private)
-	q.page = max(st.page, q.pool)
+	q.sparse = c.Sparse && st.kind == regular
+	q.page, q.pooled = max(st.page, q.pool), st.pooled
 	m.kind, m.offset = st.kind, c.Offset
 	m.cap.Store(reserve)
 	m.sparse, m.locked = c.Sparse, c.Lock

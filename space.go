@@ -218,7 +218,9 @@ type request struct {
 	hidden   bool    // without access at first
 	private  bool    // stores are seen here only: copy-on-write of a file, or memory, even if flags share it: then flags count
 	spare    bool    // more space than is in use yet
+	sparse   bool    // nothing is set aside for the pages of a file: see Config
 	hugeHint bool    // huge pages where the system likes
+	pooled   bool    // see status: mapping the file must not change it
 	rights   rights
 	flags    int     // further flags of the system's own
 	pool     uintptr // size of the pages to take from the pool of huge ones; 0: ordinary
@@ -235,6 +237,7 @@ type status struct {
 	page     uintptr // size in bytes of the pages that a mapping of it has
 	nameless bool    // it has no name (any more)
 	lingers  bool    // it may write back, and wait, when a mapping of it goes
+	pooled   bool    // its pages come from a pool: it has whole ones, and a mapping that can be stored to makes it as long as itself
 	what     string  // in words, with an article, if it is no regular file
 	asks     bool    // mapping it has no effect, so that the system can be asked what is wrong: any error of mapSpace but wantsSpace then means "cannot be mapped"
 }
