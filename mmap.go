@@ -251,7 +251,12 @@ func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (
 	m.join(st.id)
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if st.size, err = h.size(); err == nil && empty && st.size > 0 {
+	st.size, err = h.size()
+	if err == nil && (empty || size > st.size) {
+		q := request{page: st.page, pooled: st.pooled}
+		err = q.whole(op, m.name, size)
+	}
+	if err == nil && empty && st.size > 0 {
 		err, st.size = m.file.inode.shorten(h, 0), 0
 	}
 	if err != nil {

@@ -169,6 +169,16 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	return o, nil
 }
 
+// whole refuses a size for a file whose pages come from a pool, if it is no number of
+// whole pages. Linux does not truncate to it, and before 6.1 nothing could be mapped of
+// a last page that the file has in part.
+func (q *request) whole(op, name string, size int64) error {
+	if !q.pooled || size%int64(q.page) == 0 {
+		return nil
+	}
+	return failf(errors.ErrUnsupported, "%s %s: it would have %d bytes, and its file system has whole pages of %d bytes", op, name, size, q.page)
+}
+
 // address works out where the pages are to be, and how many.
 func (m *mapping) address(addr uintptr, reserve int64) error {
 	page := m.page()

@@ -89,6 +89,9 @@ func (m *mapping) shrinkFile(h handle, old, n int64) error {
 	m.mu.Lock()
 	err := m.check("resize")
 	window := m.window
+	if err == nil && !window {
+		err = m.request.whole("resize", m.describe(), m.offset+n)
+	}
 	if err == nil {
 		m.take(deniedBySize)
 		m.len.Store(n)
@@ -158,6 +161,11 @@ func (m *mapping) growFile(h handle, old, n int64) error {
 		return pathError(m.name, err)
 	}
 	end, allocated := m.offset+n, true
+	if end > size {
+		if err := m.request.whole("resize", m.describe(), end); err != nil {
+			return err
+		}
+	}
 	err = m.extend("resize", h, n, func() (int64, error) {
 		if m.sparse || n == old {
 			return size, lengthen(h, size, end)
