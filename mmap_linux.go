@@ -4,6 +4,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 	"os"
 	"unsafe"
@@ -109,8 +110,8 @@ func (h handle) status() (status, error) {
 		s.lingers = true
 	case unix.HUGETLBFS_MAGIC:
 		s.page = uintptr(fs.Bsize) // it calls its huge pages blocks
-	case unix.PROC_SUPER_MAGIC:
 		s.pooled = true            // see hugetlbfs_file_mmap and hugetlbfs_setattr in fs/hugetlbfs/inode.c
+	case unix.PROC_SUPER_MAGIC:
 		s.kind, s.what = device, "a file of procfs (it can only be read)"
 	case unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC:
 		s.kind, s.what = device, "a file of the kernel's own"
@@ -141,7 +142,51 @@ func (h handle) allocate(off, n int64) error {
 			return errors.ErrUnsupported
 		}
 	}
+	if err == nil {
+		return nil
+	}
+	if pool, is := h.hugetlbfs(); is {
+		h.giveBack(off, n, pool.page)
+		return withLimit(err, pool.String())
+	}
 	return err
+}
+
+// giveBack returns the huge pages that allocate got before there were no more:
+// hugetlbfs keeps them in the file, behind its end. Nothing else is there, but in the
+// page in which the file ends.
+func (h handle) giveBack(off, n, page int64) {
+	size, err := h.size()
+	if err != nil {
+		return
+	}
+	up := func(n int64) int64 { return (n + page - 1) / page * page }
+	if from, to := up(max(off, size)), up(off+n); from < to {
+		call("fallocate", func() error {
+			return unix.Fallocate(int(h), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, to-from)
+		})
+	}
+}
+
+// A hugetlbfs is a file system whose files have pages of a pool.
+type hugetlbfs struct {
+	page       int64
+	most, free uint64 // pages that this mount may have; 0 if all that there are
+}
+
+func (h handle) hugetlbfs() (f hugetlbfs, is bool) {
+	var fs unix.Statfs_t
+	err := call("fstatfs", func() error { return unix.Fstatfs(int(h), &fs) })
+	return hugetlbfs{int64(fs.Bsize), uint64(fs.Blocks), uint64(fs.Bfree)}, err == nil && uint32(fs.Type) == unix.HUGETLBFS_MAGIC
+}
+
+// String says why there may be no page to be had.
+func (f hugetlbfs) String() string {
+	text := poolState(uintptr(f.page))
+	if f.most > 0 {
+		text += fmt.Sprintf("; the file system was mounted to have at most %d, of which %d are free", f.most, f.free)
+	}
+	return text
 }
 
 func (h handle) sync() error { return call("fsync", func() error { return unix.Fsync(int(h)) }) }

@@ -117,8 +117,8 @@ import (
 //		be made shorter.
 //	handle.allocate(off, n)
 //		takes disk space for n bytes at off, and extends the file; bytes that are there
-//		stay. errors.ErrUnsupported if it cannot: then the library truncates and touches
-//		pages.
+//		stay. If there is too little it takes none. errors.ErrUnsupported if it cannot do
+//		this: then the library truncates and touches pages.
 //	handle.writesBack()
 //		an error if the file system does not write back any more, although sync may report
 //		success: it was forced to be read-only. Nothing where that cannot be.
