@@ -3,6 +3,7 @@ package mmap
 import (
 	"errors"
 	"io/fs"
+	"os"
 )
 
 // The cause of a fault. The processor says where it was and no more. What can be
@@ -23,6 +24,9 @@ const (
 func (f *fault) explain(a access) *FaultError {
 	e := &FaultError{Region: f.o.region(), Offset: f.off, name: f.m.describe()}
 	e.Err = f.m.examine(f.off, a).cause()
+	if e.Err == ErrIO && f.m.page() > uintptr(os.Getpagesize()) {
+		e.pool = poolState(f.m.page())
+	}
 	return e
 }
 

@@ -78,11 +78,16 @@ type FaultError struct {
 	Err error
 
 	name string
+	pool string // if pages come from one that may be exhausted: what it has
 }
 
 // Error says at which offset, of which file, and Err.
 func (e *FaultError) Error() string {
-	return fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: "))
+	text := fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: "))
+	if e.pool != "" {
+		text += ": " + e.pool
+	}
+	return text
 }
 
 // Unwrap returns e.Err.
