@@ -176,8 +176,8 @@
 //   - On a disk: data and size survive a loss of power, and the name, if Create or
 //     OpenOrCreate was given it. A disk without a file system (a block device) likewise.
 //   - On a network file system: the server has them.
-//   - On persistent memory (DAX): as on a disk. With unix.MAP_SYNC in [Config.Flags],
-//     the file has a page's blocks before it can be stored to (mmap(2)).
+//   - On persistent memory (DAX): as on a disk. [Region.Sync] says what
+//     unix.MAP_SYNC in [Config.Flags] adds.
 //   - In memory, on tmpfs, and CopyOnWrite: nothing survives, and there is nothing to do.
 //
 // After a Sync that failed, what was stored since the last one that returned nil may

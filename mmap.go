@@ -49,8 +49,10 @@ const (
 	TransparentHugePages
 
 	// HugePages2M and HugePages1G take pages of exactly this size from the
-	// system's pool (MAP_HUGETLB), for Anonymous memory. A file on hugetlbfs
-	// has huge pages without asking.
+	// system's pool (MAP_HUGETLB), for Anonymous memory. A pool with too few is an
+	// error, now or when the region grows; a machine without such pages is
+	// errors.ErrUnsupported. A file on hugetlbfs has huge pages without asking,
+	// and its size is a number of whole ones.
 	HugePages2M
 	HugePages1G
 )
@@ -118,7 +120,9 @@ type Config struct {
 	// errors.ErrUnsupported, and the error names the field to use: MAP_FIXED
 	// (no mapping is ever taken by force: Addr), MAP_HUGETLB, MAP_ANONYMOUS,
 	// MAP_PRIVATE with ReadWrite, MAP_SHARED with CopyOnWrite, MAP_SYNC without
-	// a shared file.
+	// a shared file. So are flags that the file cannot have: MAP_SYNC is for files
+	// on persistent memory, where ext4 or xfs is mounted with the option dax. What
+	// it makes durable is said at [Region.Sync].
 	Flags int
 }
 

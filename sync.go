@@ -28,6 +28,11 @@ import (
 // Map borrowed the file and it is closed by now, Sync still works on Linux, but finds
 // a truncation only by whole pages that are missing, and no such force. Elsewhere it returns an error.
 //
+// On persistent memory (DAX) stores are in the processor's caches until Sync, also
+// with unix.MAP_SYNC in [Config.Flags]: that makes only the file's size and blocks
+// durable before a page can be stored to. A program that writes the caches back by
+// itself, with instructions that Go has no name for, needs no Sync then.
+//
 // CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
 // If Close happens meanwhile, the error is ErrClosed and durability is unknown.
 //
