@@ -25,7 +25,7 @@ type job struct {
 	lives func(ctx context.Context, b *builder, m machine, k kernel, o options, log io.Writer) []outcome
 }
 
-var jobs = []job{suite, devmem, storage, pci, addresses, powercut}
+var jobs = []job{suite, devmem, storage, pci, addresses, dax, hugepages, powercut}
 
 func everywhere(machine) bool { return true }
 
@@ -105,7 +105,7 @@ func (j job) do(ctx context.Context, b *builder, m machine, k kernel, o options,
 
 // pack makes the files that the machine starts with.
 func (b *boot) pack(builder *builder, log io.Writer, o options) error {
-	if err := errors.Join(b.packPrograms(builder, log, o), b.addSpare(builder, log)); err != nil || b.plan.Disk == "" {
+	if err := errors.Join(b.packPrograms(builder, log, o), b.addSpare(builder, log), b.addLasting(builder)); err != nil || b.plan.Disk == "" {
 		return err
 	}
 	b.disk = b.file("disk")
@@ -146,6 +146,18 @@ func (b *boot) addSpare(builder *builder, log io.Writer) error {
 			return err
 		default:
 			s.file = file
+		}
+	}
+	return nil
+}
+
+// addLasting makes the persistent memory.
+func (b *boot) addLasting(builder *builder) error {
+	for i := range b.lasting {
+		l := &b.lasting[i]
+		l.file = b.file(fmt.Sprintf("%d.memory", i))
+		if err := newDisk(builder.ctx, l.file, l.fs, l.size<<20, l.flags...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -34,6 +34,7 @@ type boot struct {
 	heard      func(line string) // is told each line of the console; may be nil
 	spare      []spare           // further disks
 	files      string            // of the host: how their names begin
+	lasting    []lasting
 
 	initrd, disk   string // files; no disk for ""
 	state, monitor string // of a machine that is suspended, see suspend.go
@@ -47,6 +48,15 @@ type spare struct {
 	flags []string // of mkfs
 
 	file string // "" if the host cannot make it
+}
+
+// A lasting is a part of a machine's memory that its kernel takes for persistent
+// memory, /dev/pmem0 and so on, with a file system on it.
+type lasting struct {
+	at, size int64 // in MiB
+	fs       string
+	flags    []string // of its mkfs
+	file     string
 }
 
 // upWithin is how long a machine may take to come up. An emulated one takes 20 s.
@@ -146,6 +156,10 @@ func (b *boot) arguments(kvm bool) []string {
 	}
 	if percent := cmp.Or(b.percent, map[bool]string{false: b.rounds}[kvm]); percent != "" {
 		line += " MMAP_TEST_ROUNDS=" + percent // which the kernel hands to init, and init to the tasks
+	}
+	for _, l := range b.lasting {
+		line += fmt.Sprintf(" memmap=%dM!%dM", l.size, l.at)
+		args = append(args, "-device", fmt.Sprintf("loader,file=%s,addr=%#x,force-raw=on", l.file, l.at<<20))
 	}
 	args = append(args, "-m", fmt.Sprint(b.memory), "-smp", fmt.Sprint(b.processors),
 		"-display", "none", "-serial", "stdio", "-monitor", cmp.Or(b.monitor, "none"), "-nic", "none", "-no-reboot",
