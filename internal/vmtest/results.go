@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
 )
 
 // Results are what a test program prints with -test.v, read line by line as it
@@ -42,6 +44,9 @@ func (r *results) add(line string) (show []string) {
 		return nil
 	}
 	what, name := found[1], found[2]
+	if what == "SKIP" && strings.Contains(strings.Join(r.output[name], "\n"), plan.Elsewhere) {
+		what = "ELSEWHERE" // another job's machine runs it
+	}
 	if len(found[3]) > len("9.99s") && !strings.Contains(name, "/") {
 		r.slow = append(r.slow, name+" "+found[3])
 	}
@@ -54,7 +59,7 @@ func (r *results) add(line string) (show []string) {
 	case "SKIP":
 		r.skipped++
 	}
-	if what != "PASS" {
+	if what == "FAIL" || what == "SKIP" {
 		show = append(r.output[name], fmt.Sprintf("--- %s: %s (%s)", what, name, found[3]))
 	}
 	delete(r.output, name)

@@ -14,6 +14,9 @@ import (
 const printed = `=== RUN   TestGood
     a_test.go:1: not worth showing
 --- PASS: TestGood (0.00s)
+=== RUN   TestElsewhere
+    a_test.go:9: ` + plan.Elsewhere + ` another job has
+--- SKIP: TestElsewhere (0.00s)
 === RUN   TestParts
 === RUN   TestParts/one
     a_test.go:2: no such device

@@ -14,6 +14,9 @@ const File = "/plan.json"
 // Hardware is the variable of a task that tells which hardware its machine has.
 const Hardware = "MMAP_TEST_HARDWARE"
 
+// Elsewhere begins what a test says that needs other hardware than its machine has.
+const Elsewhere = "needs hardware that"
+
 // A Plan is what the guest does, from top to bottom, before it powers off.
 type Plan struct {
 	Modules []Module

@@ -15,7 +15,7 @@ import (
 func needs(t *testing.T, hardware string) {
 	t.Helper()
 	if os.Getenv(plan.Hardware) != hardware {
-		t.Skipf("needs hardware that `go run ./internal/vmtest -job %s` adds to an emulated machine", hardware)
+		t.Skipf(plan.Elsewhere+" `go run ./internal/vmtest -job %s` adds to an emulated machine", hardware)
 	}
 }
 
