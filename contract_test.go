@@ -125,15 +125,17 @@ var (
 	_ func(r *mmap.Region, off, n int) (bigs, error)        = mmap.BigEndianOf[int32]
 	_ func(r *mmap.Region, off, n int) (littles, error)     = mmap.LittleEndianOf[int32]
 	_ func(r *mmap.Region, off, n int) (counters, error)    = mmap.AtomicOf[int32]
+	_ func(r *mmap.Region, off, n int) (registers, error)   = mmap.RegistersOf[uint16]
 )
 
 type (
-	shape    struct{ X, Y int32 }
-	shapes   = mmap.View[shape]
-	ints     = mmap.View[int32]
-	bigs     = mmap.BigEndian[int32]
-	littles  = mmap.LittleEndian[int32]
-	counters = mmap.AtomicView[int32]
+	shape     struct{ X, Y int32 }
+	shapes    = mmap.View[shape]
+	ints      = mmap.View[int32]
+	bigs      = mmap.BigEndian[int32]
+	littles   = mmap.LittleEndian[int32]
+	counters  = mmap.AtomicView[int32]
+	registers = mmap.Registers[uint16]
 )
 
 // What all views have, V being the view's own type.
@@ -174,14 +176,24 @@ type atomicView[T, V any] interface {
 	Or(i int, m T) (old T)
 }
 
+type registerView[T, V any] interface {
+	Len() int
+	Offset() int
+	Region() *mmap.Region
+	Sub(i, j int) V
+	Load(i int) T
+	Store(i int, x T)
+}
+
 var (
-	_ machineView[int32, ints]     = ints{}
-	_ machineView[shape, shapes]   = shapes{}
-	_ valueView[int32, bigs]       = bigs{}
-	_ valueView[int32, littles]    = littles{}
-	_ atomicView[int32, counters]  = counters{}
-	_ error                        = (*mmap.FaultError)(nil)
-	_ func(*mmap.FaultError) error = (*mmap.FaultError).Unwrap
+	_ registerView[uint16, registers] = registers{}
+	_ machineView[int32, ints]        = ints{}
+	_ machineView[shape, shapes]      = shapes{}
+	_ valueView[int32, bigs]          = bigs{}
+	_ valueView[int32, littles]       = littles{}
+	_ atomicView[int32, counters]     = counters{}
+	_ error                           = (*mmap.FaultError)(nil)
+	_ func(*mmap.FaultError) error    = (*mmap.FaultError).Unwrap
 )
 
 // Errors have the type error, and a FaultError these fields.

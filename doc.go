@@ -8,7 +8,7 @@
 // A [Region] owns a mapping. Views of it load and store the mapped bytes
 // themselves, at the speed of a slice and without a copy: [View] in the machine's
 // byte order, [BigEndian] and [LittleEndian] in that of a file format, [AtomicView]
-// for memory that others share.
+// for memory that others share, [Registers] for devices.
 //
 //	r, err := mmap.Open("log.txt", mmap.ReadWrite)
 //	if err != nil {

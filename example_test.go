@@ -112,6 +112,21 @@ func ExampleBigEndianOf() {
 	// 2 256
 }
 
+func ExampleRegistersOf() {
+	// Here a file stands for the registers of a device, which would be
+	// /sys/bus/pci/devices/0000:00:04.0/resource0 or a piece of /dev/mem.
+	name := tempFile(make([]byte, 4096))
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadWrite))
+	defer r.Close()
+	const control, status = 0x20 / 4, 0x24 / 4
+	registers := must(mmap.RegistersOf[uint32](r, 0, mmap.ToEnd))
+	registers.Store(control, 0x80)       // one store of 32 bits, which reads nothing
+	fmt.Println(registers.Load(control), // one load of 32 bits
+		registers.Load(status)&1 != 0)
+	// Output: 128 false
+}
+
 func ExampleAtomicOf() {
 	// Any number of processes that map the file can do this at the same time.
 	name := tempFile(make([]byte, 64))

@@ -1,14 +1,14 @@
 // Devmem maps a piece of a device, of physical memory unless told otherwise, and
 // shows what is in it.
 //
-//	go run ./examples/devmem [-device /dev/mem] [-offset 917504] [-length 131072]
+//	go run ./examples/devmem [-device /dev/mem] [-offset 917504] [-length 131072] [-width 8] [-write OFFSET=HEX]
 //
-// The default is the last 128 KiB of the first MiB, where a PC has its BIOS. It
+// The default is the last 128 KiB of the first MiB, where a PC has its BIOS. Each
+// value is loaded or stored by one access of -width bits, and shown as a number. It
 // works on any file as well.
 package main
 
 import (
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,16 +19,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/seed-498deeca/mmap"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// A store is what -write asks for: bytes, and where in the device.
+// A store is what -write asks for: digits, and where in the device.
 type store struct {
-	at   int64
-	data []byte
+	at  int64
+	hex string
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -39,15 +40,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	length := flags.Int64("length", 131072, "`bytes` to map")
 	from := flags.Int64("from", 0, "first `byte` to show, counted from -offset")
 	count := flags.Int64("count", 256, "`bytes` to show; -1 for all")
+	width := flags.Int("width", 8, "`bits` of each access: 8, 16, 32 or 64")
 	var stores []store
-	flags.Func("write", "`OFFSET=HEX`: store bytes at an offset of the device first, such as 917504=cafe; may be repeated", func(s string) error {
-		at, data, ok := strings.Cut(s, "=")
+	flags.Func("write", "`OFFSET=HEX`: store numbers of -width bits at an offset of the device first, such as 917504=cafe; may be repeated", func(s string) error {
+		at, hex, ok := strings.Cut(s, "=")
 		off, err := strconv.ParseInt(at, 0, 64)
-		b, hexErr := hex.DecodeString(data)
-		if !ok || err != nil || hexErr != nil || len(b) == 0 {
+		if !ok || err != nil || hex == "" || strings.Trim(hex, "0123456789abcdefABCDEF") != "" {
 			return errors.New("want OFFSET=HEX, such as 917504=cafe")
 		}
-		stores = append(stores, store{off, b})
+		stores = append(stores, store{off, hex})
 		return nil
 	})
 	if err := flags.Parse(args); err != nil {
@@ -56,6 +57,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	c := mmap.Config{Offset: *offset, Length: *length}
 	if len(stores) > 0 {
 		c.Mode = mmap.ReadWrite
+	}
+	var show func(c mmap.Config, device string, from, count int64, stores []store, w io.Writer) error
+	switch *width {
+	case 8:
+		show = showAs[uint8]
+	case 16:
+		show = showAs[uint16]
+	case 32:
+		show = showAs[uint32]
+	case 64:
+		show = showAs[uint64]
+	default:
+		fmt.Fprintf(stderr, "devmem: -width %d is none of 8, 16, 32 and 64\n", *width)
+		return 2
 	}
 	if err := show(c, *device, *from, *count, stores, stdout); err != nil {
 		fmt.Fprintf(stderr, "devmem: %v%s\n", err, remedy(*device, err))
@@ -96,17 +111,19 @@ func remedy(device string, err error) string {
 	return ""
 }
 
-func show(c mmap.Config, device string, from, count int64, stores []store, w io.Writer) error {
+func showAs[T uint8 | uint16 | uint32 | uint64](c mmap.Config, device string, from, count int64, stores []store, w io.Writer) error {
 	r, err := c.Open(device)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	size := int64(unsafe.Sizeof(T(0)))
 	for _, s := range stores {
-		if _, err := r.WriteAt(s.data, s.at-r.Offset()); err != nil {
+		n, err := storeAll[T](r, s)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "stored %d bytes at %#x\n", len(s.data), s.at)
+		fmt.Fprintf(w, "stored %d bytes at %#x\n", n, s.at)
 	}
 	if len(stores) > 0 {
 		if err := r.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -114,50 +131,94 @@ func show(c mmap.Config, device string, from, count int64, stores []store, w io.
 		}
 	}
 
-	if count < 0 {
-		count = int64(r.Len()) - from
+	have := int64(r.Len())
+	if from < 0 || from > have {
+		return fmt.Errorf("show from byte %d of %v: %w", from, r, mmap.ErrRange)
 	}
-	b := make([]byte, max(0, min(count, int64(r.Len())))) // no more than there is
-	n, err := r.ReadAt(b, from)
-	if err == io.EOF && from <= int64(r.Len()) {
-		err = nil // the range ends with what is mapped
-	} else if err == io.EOF {
-		err = fmt.Errorf("show from byte %d of %v: %w", from, r, mmap.ErrRange)
+	if count < 0 || count > have-from {
+		count = have - from
 	}
+	v, err := mmap.RegistersOf[T](r, int(from), int(count/size))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s: %d bytes mapped from %#x, %d shown\n", device, r.Len(), r.Offset(), n)
-	dump(w, r.Offset()+from, b[:n])
+	fmt.Fprintf(w, "%s: %d bytes mapped from %#x, %d shown\n", device, r.Len(), r.Offset(), int64(v.Len())*size)
+	if err := mmap.Guard(func() error { dump(w, r.Offset()+from, v); return nil }); err != nil {
+		return err
+	}
 	if date, ok := biosDate(r); ok {
 		fmt.Fprintln(w, "BIOS date:", date.Format("2006-01-02"))
 	}
 	return nil
 }
 
-// dump prints 16 bytes a line, in hexadecimal and as text. A line of the same
-// bytes as the one before is left out, the first of several with a star.
-func dump(w io.Writer, addr int64, b []byte) {
+// storeAll makes the stores that -write asks for, one access a number, and returns
+// how many bytes they are.
+func storeAll[T uint8 | uint16 | uint32 | uint64](r *mmap.Region, s store) (bytes int, err error) {
+	size := int(unsafe.Sizeof(T(0)))
+	n := len(s.hex) / (2 * size)
+	if n*2*size != len(s.hex) {
+		return 0, fmt.Errorf("-write %#x=%s: a number of %d bits has %d digits", s.at, s.hex, 8*size, 2*size)
+	}
+	if s.at < r.Offset() || s.at-r.Offset() > int64(r.Len()) {
+		return 0, fmt.Errorf("-write %#x of %v: %w", s.at, r, mmap.ErrRange)
+	}
+	v, err := mmap.RegistersOf[T](r, int(s.at-r.Offset()), n)
+	if err != nil {
+		return 0, err
+	}
+	return n * size, mmap.Guard(func() error {
+		for i := range n {
+			x, err := strconv.ParseUint(s.hex[2*size*i:2*size*(i+1)], 16, 8*size)
+			if err != nil {
+				return err
+			}
+			v.Store(i, T(x))
+		}
+		return nil
+	})
+}
+
+// dump prints 16 bytes a line: in hexadecimal, each number the way it is written, and
+// bytes as text too. A line of the same numbers as the one before is left out, the
+// first of several with a star.
+func dump[T uint8 | uint16 | uint32 | uint64](w io.Writer, addr int64, v mmap.Registers[T]) {
+	size := int(unsafe.Sizeof(T(0)))
+	each := 16 / size
 	last, starred := "", false
-	for i := 0; i < len(b); i += 16 {
-		line := b[i:min(i+16, len(b))]
-		if len(line) == 16 && string(line) == last && i+16 < len(b) {
+	for i := 0; i < v.Len(); i += each {
+		n := min(each, v.Len()-i)
+		var left, right, text string
+		for k := range n {
+			x := v.Load(i + k)
+			number := fmt.Sprintf(" %0*x", 2*size, x)
+			if k < each/2 {
+				left += number
+			} else {
+				right += number
+			}
+			if size == 1 {
+				c := byte(x)
+				if c < ' ' || c > '~' {
+					c = '.'
+				}
+				text += string(c)
+			}
+		}
+		half := each / 2 * (2*size + 1)
+		line := fmt.Sprintf(" %-*s %-*s", half, left, half, right)
+		if size == 1 {
+			line += "  |" + text + "|"
+		}
+		if line == last && i+each < v.Len() {
 			if !starred {
 				fmt.Fprintln(w, "*")
 			}
 			starred = true
 			continue
 		}
-		last, starred = string(line), false
-		text := make([]byte, len(line))
-		for i, c := range line {
-			if text[i] = c; c < ' ' || c > '~' {
-				text[i] = '.'
-			}
-		}
-		left := fmt.Sprintf("% x", line[:min(8, len(line))])
-		right := fmt.Sprintf("% x", line[min(8, len(line)):])
-		fmt.Fprintf(w, "%08x  %-23s  %-23s  |%s|\n", addr+int64(i), left, right, text)
+		last, starred = line, false
+		fmt.Fprintf(w, "%08x%s\n", addr+int64(i*size), strings.TrimRight(line, " "))
 	}
 }
 

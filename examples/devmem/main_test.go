@@ -75,6 +75,38 @@ func TestStoresOnlyWhenAsked(t *testing.T) {
 	}
 }
 
+// What is shown and stored are numbers of the width, in the machine's byte order.
+func TestAccessesByWidth(t *testing.T) {
+	name := memory(t)
+	for width, want := range map[string]string{
+		"16": "000e0000  0001 0203 0405 0607",
+		"32": "000e0000  00010203 04050607",
+		"64": "000e0000  0001020304050607",
+	} {
+		status, out, stderr := devmem("-device", name, "-width", width, "-write", "0xe0000=0001020304050607")
+		if status != 0 || !strings.Contains(out, want) || !strings.Contains(out, "stored 8 bytes at 0xe0000") {
+			if width == "64" && strings.Contains(stderr, "64 bits as two times 32") {
+				continue // a 32-bit machine
+			}
+			t.Errorf("%s bits: status %d, %s\n%s", width, status, stderr, out)
+		}
+	}
+	for _, tt := range []struct {
+		status int
+		args   []string
+		word   string
+	}{
+		{2, []string{"-width", "12"}, "-width 12"},
+		{1, []string{"-width", "32", "-write", "0xe0000=0011"}, "has 8 digits"},
+		{1, []string{"-width", "32", "-write", "0xe0002=00112233"}, "not 4-byte aligned"},
+		{1, []string{"-width", "16", "-from", "1"}, "not 2-byte aligned"},
+	} {
+		if status, _, stderr := devmem(append(tt.args, "-device", name)...); status != tt.status || !strings.Contains(stderr, tt.word) {
+			t.Errorf("%v: status %d, %s", tt.args, status, stderr)
+		}
+	}
+}
+
 func TestZero(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("mapping /dev/zero is tested on Linux")
