@@ -107,8 +107,8 @@ var loaded uint32 // keeps a load
 
 // The one test of the registers: the host compares all that was done to them.
 //
-// What stands in the trace is what the program asked for. One access of a View is
-// one of the device, as wide as T. An AtomicView loads once; on amd64 its Store is
+// What stands in the trace is what the program asked for. One access of a View or of
+// Registers is one of the device, as wide as T. An AtomicView loads once; on amd64 its Store is
 // an exchange, which loads too. Get, Put, ReadAt and WriteAt are as copy, which may
 // access a byte more than once. No other method accesses the device.
 func TestRegistersSeeTheAccessesThatWereAskedFor(t *testing.T) {
@@ -126,6 +126,7 @@ func TestRegistersSeeTheAccessesThatWereAskedFor(t *testing.T) {
 	v, v64, a := registers(t, r)
 	e.mark(v, "Open")
 	e.ask(t, v, v64, a)
+	e.exactly(t, v, r)
 	e.copies(t, v, r)
 	e.quiet(t, v, r)
 	e.deny(t, v, r)
@@ -196,6 +197,30 @@ func (e *edu) ask(t *testing.T, v mmap.View[uint32], v64 mmap.View[uint64], a mm
 		e.load("View[uint64].All", dmaSource+8*i, 8, x)
 	}
 	e.mark(v, "View")
+}
+
+// exactly does what the compiler could merge, leave out or make twice.
+func (e *edu) exactly(t *testing.T, v mmap.View[uint32], r *mmap.Region) {
+	r32, err := mmap.RegistersOf[uint32](r, 0, mmap.ToEnd)
+	r64, err64 := mmap.RegistersOf[uint64](r, dmaSource, 2)
+	if err := errors.Join(err, err64); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []uint32{1, 1, 0xfffffffe} { // the second is not left out
+		r32.Store(liveness/4, x)
+		e.store("Registers.Store", liveness, 4, uint64(x))
+	}
+	for range 3 { // nor is a load whose result is known, or not used
+		r32.Load(liveness / 4)
+		e.load("Registers.Load", liveness, 4, 1)
+	}
+	r64.Store(1, 0x0011223344556677)
+	e.store("Registers[uint64].Store", dmaTarget, 8, 0x0011223344556677)
+	if x := r64.Sub(1, 2).Load(0); x != 0x0011223344556677 {
+		t.Errorf("DMA target: %#x", x)
+	}
+	e.load("Registers[uint64].Load", dmaTarget, 8, 0x0011223344556677)
+	e.mark(v, "Registers")
 }
 
 // copies does the same by the functions that return errors. They copy bytes.
