@@ -288,7 +288,7 @@ func (f *fuseFS) sizes(name string) []int {
 }
 
 // hold stops calls of an operation on a file, waitHeld waits until n of them are
-// held, and release lets them go on. What is held has not changed anything. The
+// held, held says how many are, and release lets them go on. What is held has not changed anything. The
 // test's end releases it too, before the cleanups that were registered earlier:
 // they may close the file.
 
@@ -298,6 +298,7 @@ func (f *fuseFS) hold(op, name string) {
 	f.t.Cleanup(func() { f.ask("release", op, name) })
 }
 func (f *fuseFS) waitHeld(op, name string, n int) { f.t.Helper(); f.command("held", op, name, n) }
+func (f *fuseFS) held(op, name string) int        { f.t.Helper(); return f.numberOf("waiting", op, name) }
 func (f *fuseFS) release(op, name string)         { f.t.Helper(); f.command("release", op, name) }
 
 const fuseAlways = -1 // as the number of calls that fail

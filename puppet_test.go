@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,26 +70,18 @@ func (p *puppet) tell(word string) {
 // want waits until the puppet says this line.
 func (p *puppet) want(line string) {
 	p.t.Helper()
-	p.wantOne(line)
-}
-
-// wantOne waits until the puppet says one of these lines, and returns it.
-func (p *puppet) wantOne(lines ...string) (got string) {
-	p.t.Helper()
 	select {
 	case got, ok := <-p.lines:
 		if !ok {
 			reportChild(p.t, p.err, p.stderr.String())
-			p.t.Fatalf("the child has ended, and did not say %q", lines)
+			p.t.Fatalf("the child has ended, and did not say %q", line)
 		}
-		if !slices.Contains(lines, got) {
-			p.t.Fatalf("the child says %q, want %q", got, lines)
+		if got != line {
+			p.t.Fatalf("the child says %q, want %q", got, line)
 		}
-		return got
 	case <-time.After(puppetPatience):
-		p.t.Fatalf("the child does not say %q%s", lines, p.whereabouts())
+		p.t.Fatalf("the child does not say %q%s", line, p.whereabouts())
 	}
-	return ""
 }
 
 // whereabouts says what the puppet's threads wait for, as far as the system tells.

@@ -16,6 +16,7 @@ package main
 //
 //	hold OP FILE                   calls wait from now on
 //	held OP FILE [N]               answered when N calls wait, or one
+//	waiting OP FILE                how many calls wait
 //	release OP FILE                no more: those that wait go on
 //	fail OP FILE ERRNO [N]         the next N calls fail with ENOSPC..., or all
 //	delay OP FILE DURATION         each call takes 10ms... longer
@@ -139,6 +140,12 @@ func (c *control) obey(words []string) (value string, err error) {
 		w, n := a.where(), a.numberOr(1)
 		do = func() error {
 			return c.calls.wait(w, "are held", int(n), c.patience, func(r *rule) int { return r.waiting })
+		}
+	case "waiting":
+		w := a.where()
+		do = func() error {
+			c.calls.change(w, func(r *rule) { value = fmt.Sprint(r.waiting) })
+			return nil
 		}
 	case "release":
 		w := a.where()
