@@ -137,6 +137,13 @@
 // not soon. Most advice is a hint; what loses bytes says so. [Region.Lock] keeps
 // pages from being swapped out, [Region.Resident] says which are in memory.
 //
+// # Devices
+//
+// The package itself never touches a device: every access is one that the program
+// asked for. [Registers] access a register once, with its width. Views and copies
+// promise neither: they are for memory of a device. Driver and processor decide what
+// may be reordered: see Registers.
+//
 // # Memory for another process
 //
 // [MemFile] makes a file that lives in memory. Hand it to a child through

@@ -24,14 +24,16 @@ import (
 // If the file is now shorter than the region, so that stores were lost, Sync
 // returns ErrTruncated, although the system reports success. It does not notice
 // that a file was truncated and extended again. If the disk's file system was forced
-// to be read-only meanwhile, Sync of what could be stored to is an error as well. If
-// Map borrowed the file and it is closed by now, Sync still works on Linux, but finds
-// a truncation only by whole pages that are missing, and no such force. Elsewhere it returns an error.
+// to be read-only meanwhile, Sync of what could be stored to is an error as well.
 //
-// On persistent memory (DAX) stores are in the processor's caches until Sync, also
-// with unix.MAP_SYNC in [Config.Flags]: that makes only the file's size and blocks
-// durable before a page can be stored to. A program that writes the caches back by
-// itself, with instructions that Go has no name for, needs no Sync then.
+// If Map borrowed the file and it is closed by now, Sync still works on Linux. It
+// then finds a truncation only by whole pages that are missing, and not that the file
+// system is read-only. On other systems it returns an error.
+//
+// On persistent memory (DAX), stores are in the processor's caches until Sync. With
+// unix.MAP_SYNC in [Config.Flags] that is so too: the flag makes only the file's size
+// and blocks durable before a page can be stored to. A program that writes the caches
+// back by itself, with instructions that Go has no name for, then needs no Sync.
 //
 // CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
 // If Close happens meanwhile, the error is ErrClosed and durability is unknown.
