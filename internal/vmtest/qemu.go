@@ -147,12 +147,9 @@ func (b *boot) run(ctx context.Context, log io.Writer, verbose, kvm bool) (*gues
 // arguments are the command line of qemu.
 func (b *boot) arguments(kvm bool) []string {
 	args := append([]string{}, b.qemu...)
-	switch {
-	case kvm:
+	if kvm {
 		args = append(args, "-accel", "kvm", "-cpu", "host")
-	case b.goArch == "amd64":
-		// Both processors in one thread. In two, qemu 7.2 lets one run into the int3 of a
-		// piece of code that the other has changed by now, and the kernel panics.
+	} else if b.oneThread {
 		args = append(args, "-accel", "tcg,thread=single")
 	}
 	line := fmt.Sprintf("console=%s quiet loglevel=3 panic=-1 rdinit=/init %s", b.console, b.append)
