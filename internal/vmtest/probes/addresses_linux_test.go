@@ -1,3 +1,5 @@
+//go:build amd64 || arm64 || ppc64le || s390x
+
 package probes
 
 import (
