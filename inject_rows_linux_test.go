@@ -247,7 +247,7 @@ func TestPagesThatAreSetAsideAreNotFree(t *testing.T) {
 
 func TestASizeThatThereIsNoPoolOfIsUnsupported(t *testing.T) {
 	always(map[string]unix.Errno{"mmap": unix.EINVAL}, func() {
-		_, err := Config{HugePages: HugePages1G, Reserve: 8 << 30}.Anonymous(1)
+		_, err := Config{HugePages: HugePages1G}.Anonymous(1)
 		wantSentence(t, err, errors.ErrUnsupported, "map anonymous memory", "has no huge pages of 1048576 KiB")
 	})
 	text := lacksPool(3 << 20)
