@@ -10,8 +10,13 @@ package mmap
 //	resize, transfer, file                           a region never moves; growth, shrinking, other processes
 //	advice, resident, memfile                        what the system is told of memory, and tells; memory to hand over
 //	sync                                             durable means durable, through kills
+//	registers                                        exactly one access of a device's register
 //	conformance                                      what public tests of mapped memory check, each by its name
 //	model, model_step                                random sequences of calls, against plain bytes
+//
+// What needs hardware of its own is in internal/vmtest/probes: disks that fail or lose
+// power, persistent memory, PCI devices. internal/vmtest runs all of this on real
+// kernels.
 //
 // Children: what could end the process, limits it or needs another one is
 // registered as a child (child_test.go): the test binary again, told by a variable
