@@ -17,10 +17,10 @@ import (
 // What the compiler keeps, the processor may still change. That depends on how the
 // memory is mapped, which the driver of the device decides:
 //
-//   - Uncached (what resourceN in sysfs is, and /dev/mem opened with O_SYNC): every
-//     access reaches the device, once, with its width, and in order. A load returns
-//     when the device has answered. A store may still be on its way: load a register
-//     of the same device to be sure that it has arrived.
+//   - Uncached (resourceN in sysfs, and /dev/mem that is opened with [os.O_SYNC] and
+//     given to [Map]): every access reaches the device, once, with its width, and in
+//     order. A load returns when the device has answered. A store may still be on its
+//     way: load a register of the same device to be sure that it has arrived.
 //   - Write-combined (resourceN_wc, frame buffers): stores may be merged, and arrive in
 //     another order.
 //   - Cached (memory that a device reads by itself): the processor may reorder stores
