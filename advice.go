@@ -193,7 +193,7 @@ func (r *Region) Lock(off, n int) error {
 	if err != nil {
 		from, to := m.span(off, n)
 		m.space.unlock(from, to)
-		if m.kind != device {
+		if _, told := err.(*FaultError); !told && m.kind != device {
 			if f := m.touch(off, n, aLoad); f != nil {
 				return f.explain(aLoad)
 			}

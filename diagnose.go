@@ -22,9 +22,12 @@ const (
 // explain finds out why, and makes the error of it. The FaultError keeps the
 // owner meanwhile.
 func (f *fault) explain(a access) *FaultError {
-	e := &FaultError{Region: f.o.region(), Offset: f.off, name: f.m.describe()}
-	e.Err = f.m.examine(f.off, a).cause()
-	if e.Err == ErrIO && f.m.page() > uintptr(os.Getpagesize()) {
+	return f.because(f.m.examine(f.off, a).cause())
+}
+
+func (f *fault) because(cause error) *FaultError {
+	e := &FaultError{Region: f.o.region(), Offset: f.off, Err: cause, name: f.m.describe()}
+	if cause == ErrIO && f.m.page() > uintptr(os.Getpagesize()) {
 		e.pool = poolState(f.m.page())
 	}
 	return e
@@ -35,8 +38,8 @@ type findings struct {
 	access  access // what it may have been
 	closed  bool   // the region is, by now
 	within  bool   // the page of the byte is within Len, and was all the time
-	sized   bool   // what is mapped is a regular file
-	missing bool   // which has no page for the byte
+	regular bool   // what is mapped is a regular file
+	missing bool   // what is mapped has a size, and no page for the byte
 	changed bool   // two looks at the size found different ones
 	touch   bool   // it is harmless to try the access again
 	loads   bool   // a load passes now
@@ -57,7 +60,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	if a == either && !m.storable.Load() && m.exposed.Load() == 0 {
 		f.access = aLoad
 	}
-	f.sized = m.kind == regular
+	f.regular = m.kind == regular
 	f.touch = m.kind != device
 	takes := m.taken.Load()
 	f.within, f.mode = m.holds(off), Mode(m.mode.Load())
@@ -84,7 +87,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 			f.mode = ReadOnly
 		}
 	}
-	f.shrunk = f.denied == deniedBySize || f.sized && m.file.inode.shrinks.Load() != m.shrinks
+	f.shrunk = f.denied == deniedBySize || f.regular && m.file.inode.shrinks.Load() != m.shrinks
 	f.closed = m.closed.Load() // last: whatever else was seen may come of it
 	return f
 }
@@ -134,7 +137,7 @@ func (f findings) cause() error {
 		return ErrTruncated
 	case mayStore:
 		return ErrIO
-	case f.sized:
+	case f.regular:
 		return ErrTruncated
 	}
 	return ErrIO

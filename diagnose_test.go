@@ -47,10 +47,10 @@ var causes = []struct {
 		return there(f) && f.within && f.loads && !mayStore(f) && f.shrunk
 	}, ErrTruncated},
 	{"load: it passes, and another process truncated the file and extended it", func(f findings) bool {
-		return there(f) && f.within && f.loads && !mayStore(f) && !f.shrunk && f.sized
+		return there(f) && f.within && f.loads && !mayStore(f) && !f.shrunk && f.regular
 	}, ErrTruncated},
 	{"load: it passes, of memory or a disk, which nobody else shortens", func(f findings) bool {
-		return there(f) && f.within && f.loads && !mayStore(f) && !f.shrunk && !f.sized
+		return there(f) && f.within && f.loads && !mayStore(f) && !f.shrunk && !f.regular
 	}, ErrIO},
 
 	// A device is never touched, and has no size that changes.
@@ -80,12 +80,12 @@ func writable(f findings) bool {
 // canHappen leaves out what examine never finds.
 func (f findings) canHappen() bool {
 	implies := func(a, b bool) bool { return !a || b }
-	return implies(f.sized, f.touch) &&
-		implies(f.missing || f.changed, f.sized) &&
+	return implies(f.regular, f.touch) &&
+		implies(f.missing || f.changed, f.touch) && // a disk has a size, too
 		implies(f.loads, f.touch) &&
 		implies(f.stores, f.loads && mayStore(f) && f.mode != ReadOnly) &&
 		implies(f.denied == deniedBySize, f.shrunk && f.touch) &&
-		implies(f.shrunk, f.sized || f.denied == deniedBySize) &&
+		implies(f.shrunk, f.regular || f.denied == deniedBySize) &&
 		implies(!f.touch, f.within)
 }
 
@@ -96,7 +96,7 @@ func eachFinding(fn func(f findings)) {
 			for _, denied := range []denial{deniedNothing, deniedBySize, deniedByMode} {
 				for bits := range 1 << 9 {
 					is := func(n int) bool { return bits>>n&1 != 0 }
-					fn(findings{access: a, mode: mode, denied: denied, closed: is(0), within: is(1), sized: is(2), missing: is(3),
+					fn(findings{access: a, mode: mode, denied: denied, closed: is(0), within: is(1), regular: is(2), missing: is(3),
 						changed: is(4), touch: is(5), loads: is(6), stores: is(7), shrunk: is(8)})
 				}
 			}

@@ -35,15 +35,15 @@ import (
 //
 // # What Guard cannot reach
 //
-// A fault ends the process, as without Guard, where Go cannot recover from it:
+// Where Go cannot recover from a fault, it ends the process, as without Guard:
 //
-//   - on other goroutines, such as those that fn starts, or that [iter.Pull] uses;
-//   - in C code;
-//   - in copy(b[1:], b) and the like, where raw memory overlaps itself upwards, on
-//     x86 processors without AVX; [Region.WriteAt] and [View.CopyFrom] are safe there;
-//   - where the Go runtime copies under a lock of its own, such as a send of an
-//     element of raw memory to a channel;
-//   - where code recovers by itself, as package fmt does: it takes the fault for a
+//   - On other goroutines. Those that fn starts are such, and those of [iter.Pull].
+//   - In C code.
+//   - In copy(b[1:], b) and the like, where raw memory overlaps itself upwards, on
+//     x86 processors without AVX. [Region.WriteAt] and [View.CopyFrom] are safe there.
+//   - Where the Go runtime copies under a lock of its own. A send of an element of raw
+//     memory to a channel does.
+//   - Where code recovers by itself, as package fmt does. It takes the fault for a
 //     panic of its own.
 //
 // A system call that is given raw memory does not fault. It returns the system's

@@ -53,16 +53,14 @@ func usedUpBy(size uintptr) string {
 
 // refused adds the limit to the error of the mmap(2) that the request led to.
 func (q *request) refused(err error) error {
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return lacking(err, q.unknownFlags())
-	}
-	if errors.Is(err, unix.EINVAL) && q.pool == 0 { // as a rule a driver's
-		return withLimit(err, fmt.Sprintf("there are no %d bytes at offset %d to map, or not with this mode and these flags", q.size, q.off))
-	}
 	huge := q.page > uintptr(os.Getpagesize())
 	switch {
-	case q.pool > 0 && errors.Is(err, unix.EINVAL):
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return lacking(err, q.unknownFlags())
+	case errors.Is(err, unix.EINVAL) && q.pool > 0:
 		return lacking(err, lacksPool(q.pool))
+	case errors.Is(err, unix.EINVAL): // as a rule a driver's
+		return withLimit(err, fmt.Sprintf("there are no %d bytes at offset %d to map, or not with this mode and these flags", q.size, q.off))
 	case q.exact && !wantsSpace(err):
 		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	case huge && wantsSpace(err) && usedUpBy(q.size) == "":

@@ -11,8 +11,8 @@ import (
 // anything else. Close therefore does not unmap. It puts a tombstone, address
 // space that nothing can access, where the mapping was, in one step of the system.
 // Linux's guard pages (madvise(2), MADV_GUARD_INSTALL) are no substitute: the file
-// would stay mapped, and its space taken, and for 1 GiB they take four times as
-// long. A mapping under mseal(2) can never be closed.
+// would stay mapped, and its space taken, and they cost time for each page of the
+// space, touched or not. A mapping under mseal(2) can never be closed.
 //
 // The life of the address space of a region:
 //

@@ -225,7 +225,7 @@ func (f *fault) freshCause(a access) error {
 
 // explainFresh is explain for a byte that Len may not reach yet.
 func (f *fault) explainFresh(a access) *FaultError {
-	return &FaultError{Region: f.o.region(), Offset: f.off, name: f.m.describe(), Err: f.freshCause(a)}
+	return f.because(f.freshCause(a))
 }
 
 // lengthen gives a file of size bytes at least n.

@@ -58,17 +58,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(stores) > 0 {
 		c.Mode = mmap.ReadWrite
 	}
-	var show func(c mmap.Config, device string, from, count int64, stores []store, w io.Writer) error
-	switch *width {
-	case 8:
-		show = showAs[uint8]
-	case 16:
-		show = showAs[uint16]
-	case 32:
-		show = showAs[uint32]
-	case 64:
-		show = showAs[uint64]
-	default:
+	show := map[int]func(mmap.Config, string, int64, int64, []store, io.Writer) error{
+		8: showAs[uint8], 16: showAs[uint16], 32: showAs[uint32], 64: showAs[uint64],
+	}[*width]
+	if show == nil {
 		fmt.Fprintf(stderr, "devmem: -width %d is none of 8, 16, 32 and 64\n", *width)
 		return 2
 	}

@@ -56,15 +56,9 @@ func TestAFileSystemThatBecomesReadOnlyIsAnErrorToWhoOpensForStores(t *testing.T
 		name := filepath.Join(dir, "f")
 		remount := func(flags uintptr) error { return unix.Mount(d.node, dir, kind, unix.MS_REMOUNT|flags, "") }
 		r, err := mmap.Create(name, 2*blockSize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
+		mapped(t, r, err)
 		reader, err := mmap.Open(name, mmap.ReadOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer reader.Close()
+		mapped(t, reader, err)
 		private, err := mmap.Open(name, mmap.CopyOnWrite)
 		if err != nil {
 			t.Fatal(err)
@@ -114,15 +108,9 @@ func TestAFileSystemForcedReadOnlyBeneathARegionIsAnErrorToStores(t *testing.T) 
 		dir := d.mount(t, kind, "")
 		name := filepath.Join(dir, "f")
 		r, err := mmap.Config{Reserve: 1 << 20}.Create(name, 4*blockSize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
+		mapped(t, r, err)
 		reader, err := mmap.Open(name, mmap.ReadOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer reader.Close()
+		mapped(t, reader, err)
 		if err := errors.Join(mmap.Put(r, 8, 1.5), r.Sync(), os.WriteFile("/proc/sysrq-trigger", []byte("u"), 0)); err != nil {
 			t.Fatal(err)
 		}
