@@ -17,14 +17,19 @@ type (
 	deep26[T any] = deep20[four[four[four[T]]]]
 )
 
-// soon fails the test if fn takes longer.
+// soon fails the test if fn takes long three times. One time may be the machine's.
 func soon(t testing.TB, what string, fn func()) {
 	t.Helper()
-	begin := time.Now()
-	fn()
-	if took := time.Since(begin); took > time.Second/4 {
-		t.Errorf("%s took %v", what, took)
+	var took [3]time.Duration
+	for i := range took {
+		layouts.Clear() // to find it out anew
+		begin := time.Now()
+		fn()
+		if took[i] = time.Since(begin); took[i] < time.Second/4 {
+			return
+		}
 	}
+	t.Errorf("%s took %v", what, took)
 }
 
 func TestADeeplyNestedTypeIsMeasuredInNoTime(t *testing.T) {

@@ -201,7 +201,7 @@ var childQuietHeap = registerChild("a quiet heap", func(t testing.TB, args []str
 		return tombstones.now.mappings
 	}
 	for begin := time.Now(); left() > 3*budgetMappings; runtime.Gosched() {
-		if time.Since(begin) > 5*time.Second {
+		if time.Since(begin) > puppetPatience {
 			t.Fatalf("%d tombstones, and no collection", left())
 		}
 	}
