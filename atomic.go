@@ -92,6 +92,9 @@ func (v AtomicView[T]) storable(i int) unsafe.Pointer {
 
 // Load returns integer i.
 func (v AtomicView[T]) Load(i int) (x T) {
+	if raceEnabled {
+		return raceLoad[T](v.region, v.loadable(i))
+	}
 	x = atomicLoad[T](v.loadable(i))
 	runtime.KeepAlive(v.region)
 	return x
@@ -99,12 +102,19 @@ func (v AtomicView[T]) Load(i int) (x T) {
 
 // Store stores x in integer i.
 func (v AtomicView[T]) Store(i int, x T) {
+	if raceEnabled {
+		raceStore(v.region, v.storable(i), x)
+		return
+	}
 	atomicStore(v.storable(i), x)
 	runtime.KeepAlive(v.region)
 }
 
 // Swap stores x in integer i and returns what was there.
 func (v AtomicView[T]) Swap(i int, x T) (old T) {
+	if raceEnabled {
+		return raceUpdate(v.region, v.storable(i), func(T) T { return x })
+	}
 	old = atomicSwap(v.storable(i), x)
 	runtime.KeepAlive(v.region)
 	return old
@@ -112,6 +122,9 @@ func (v AtomicView[T]) Swap(i int, x T) (old T) {
 
 // CompareAndSwap stores x in integer i if that is old, and reports whether it was.
 func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
+	if raceEnabled {
+		return raceCompareAndSwap(v.region, v.storable(i), old, x)
+	}
 	swapped = atomicCompareAndSwap(v.storable(i), old, x)
 	runtime.KeepAlive(v.region)
 	return swapped
@@ -119,6 +132,9 @@ func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
 
 // Add adds d to integer i, which wraps around on overflow, and returns the sum.
 func (v AtomicView[T]) Add(i int, d T) (sum T) {
+	if raceEnabled {
+		return d + raceUpdate(v.region, v.storable(i), func(old T) T { return old + d })
+	}
 	sum = atomicAdd(v.storable(i), d)
 	runtime.KeepAlive(v.region)
 	return sum
@@ -126,6 +142,9 @@ func (v AtomicView[T]) Add(i int, d T) (sum T) {
 
 // And clears the bits of integer i that m lacks, and returns what was there.
 func (v AtomicView[T]) And(i int, m T) (old T) {
+	if raceEnabled {
+		return raceUpdate(v.region, v.storable(i), func(old T) T { return old & m })
+	}
 	old = atomicAnd(v.storable(i), m)
 	runtime.KeepAlive(v.region)
 	return old
@@ -133,6 +152,9 @@ func (v AtomicView[T]) And(i int, m T) (old T) {
 
 // Or sets the bits of integer i that m has, and returns what was there.
 func (v AtomicView[T]) Or(i int, m T) (old T) {
+	if raceEnabled {
+		return raceUpdate(v.region, v.storable(i), func(old T) T { return old | m })
+	}
 	old = atomicOr(v.storable(i), m)
 	runtime.KeepAlive(v.region)
 	return old

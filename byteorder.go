@@ -116,6 +116,9 @@ func (v ordered[T, O]) at(i int) (x T) {
 	} else {
 		x = load((*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))))
 	}
+	if raceEnabled {
+		raceRead(v.region, unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x)), int(unsafe.Sizeof(x)))
+	}
 	switch unsafe.Sizeof(*new(O)) {
 	case 2:
 		if runtime.GOARCH == "amd64" { // a rotation is one instruction; the cost of ReverseBytes16 is its body's
@@ -152,6 +155,9 @@ func (v ordered[T, O]) set(i int, x T) {
 		*(*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))) = x
 	} else {
 		store((*T)(unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x))), x)
+	}
+	if raceEnabled {
+		raceWrite(v.region, unsafe.Add(unsafe.Pointer(v.base), uintptr(i)*unsafe.Sizeof(x)), int(unsafe.Sizeof(x)))
 	}
 	runtime.KeepAlive(v.region)
 }

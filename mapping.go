@@ -72,6 +72,7 @@ type mapping struct {
 	exposed    atomic.Uint32 // 1: raw memory was handed out
 	exposedAll atomic.Bool   // of the whole reservation
 	storable   atomic.Bool   // somebody may have a view that can store
+	race       raceMirrors
 	changes    atomic.Uint32 // how often this region changed the file's size
 	synced     atomic.Uint32 // up to which of them the size is durable
 

@@ -119,6 +119,21 @@ func (h handle) status() (status, error) {
 	return s, nil
 }
 
+// hasOwnID is fstatfs(2). These file systems number their files themselves, each file
+// once. overlayfs has one number for a file and the copy that a store makes of it; what
+// FUSE, NFS and 9p have for one, a server says.
+func (h handle) hasOwnID() bool {
+	var fs unix.Statfs_t
+	if call("fstatfs", func() error { return unix.Fstatfs(int(h), &fs) }) != nil {
+		return false
+	}
+	switch uint32(fs.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.HUGETLBFS_MAGIC:
+		return true
+	}
+	return false
+}
+
 // blockDeviceSize is ioctl(2) with BLKGETSIZE64.
 func (h handle) blockDeviceSize() (int64, error) {
 	var n uint64

@@ -63,6 +63,7 @@ func createFile(name string, perm fs.FileMode) (created, error) {
 func control(f *os.File, fn func(h handle) error) error { return fn(0) }
 
 func (h handle) status() (status, error)                 { return status{}, errors.ErrUnsupported }
+func (h handle) hasOwnID() bool                          { return false }
 func (h handle) size() (int64, error)                    { return 0, errors.ErrUnsupported }
 func (h handle) permits(r rights) error                  { return errors.ErrUnsupported }
 func (h handle) truncate(n int64) error                  { return errors.ErrUnsupported }

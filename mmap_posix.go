@@ -33,6 +33,9 @@ const syncsWithoutFile = false
 
 const hasPools = false // of huge pages
 
+// hasOwnID is not known: st_dev and st_ino are what a file system makes of them.
+func (h handle) hasOwnID() bool { return false }
+
 // sharing are the flags of mmap(2) that say who sees a store.
 const sharing = unix.MAP_SHARED | unix.MAP_PRIVATE
 

@@ -295,6 +295,9 @@ func (h handle) sync() error {
 	return err
 }
 
+// hasOwnID is not known: copies of a volume have its serial number, and its files'.
+func (h handle) hasOwnID() bool { return false }
+
 // awaitSize does nothing: that Windows would zero what a file has grown by after it
 // tells the new size is not known.
 func (h handle) awaitSize() {}

@@ -161,6 +161,9 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 		return nil, unfitToMap(m.name, st, err)
 	}
 	m.len.Store(length)
+	if raceEnabled && m.space.size > 0 {
+		m.race.join(m, m.kind == regular && h.hasOwnID())
+	}
 	o := m.publish()
 	if err := m.settle(c); err != nil {
 		m.abandon()
@@ -268,6 +271,9 @@ func (m *mapping) abandon() {
 	m.mu.Lock()
 	m.closed.Store(true)
 	m.len.Store(0)
+	if raceEnabled {
+		m.race.leave()
+	}
 	m.mu.Unlock()
 	if m.space.size > 0 {
 		registry.remove(m)

@@ -35,6 +35,9 @@ func (m *mapping) bury() error {
 	// In this order, so that an access that faults finds the region closed.
 	m.closed.Store(true)
 	m.len.Store(0)
+	if raceEnabled {
+		m.race.leave() // while the mapping still keeps the file
+	}
 	if m.space.size == 0 {
 		return nil
 	}
@@ -114,6 +117,9 @@ func (m *mapping) letGo() error {
 	m.mu.Lock()
 	gone := m.gone
 	m.gone = true
+	if raceEnabled {
+		m.race.leave()
+	}
 	dir := m.dir
 	m.dir = nil
 	m.mu.Unlock()

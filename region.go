@@ -205,6 +205,9 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 		eof = io.EOF
 	}
 	n, err := transfer(unsafe.Pointer(unsafe.SliceData(p)), m.at(int(off)), len(p), 1, false)
+	if raceEnabled {
+		raceRead(r.o, m.at(int(off)), n)
+	}
 	runtime.KeepAlive(r.o)
 	if err == nil {
 		err = eof
@@ -240,6 +243,9 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 		p = p[:have-off]
 	}
 	n, err := transfer(m.at(int(off)), unsafe.Pointer(unsafe.SliceData(p)), len(p), 1, false)
+	if raceEnabled {
+		raceWrite(r.o, m.at(int(off)), n)
+	}
 	runtime.KeepAlive(r.o)
 	if err == nil {
 		err = short
@@ -280,6 +286,9 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	off := 0
 	if f, ok := w.(*os.File); ok {
 		written, err := f.Write(m.bytes(0, n))
+		if raceEnabled {
+			raceRead(r.o, m.base, written)
+		}
 		if !isBadAddress(err) {
 			return int64(written), err
 		}
@@ -290,6 +299,9 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	for off < n {
 		chunk := min(n-off, len(buf))
 		k, err := transfer(unsafe.Pointer(&buf[0]), m.at(off), chunk, 1, false)
+		if raceEnabled {
+			raceRead(r.o, m.at(off), k)
+		}
 		written, werr := w.Write(buf[:k])
 		off += written
 		if werr == nil && written < k {

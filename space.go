@@ -104,6 +104,9 @@ import (
 //		fn's error; os.ErrClosed if f is closed.
 //	handle.status()
 //		what the file is.
+//	handle.hasOwnID()
+//		whether no other file that is open has the id of this regular one; false where that
+//		is not certain.
 //	handle.size()
 //		in bytes, asked anew; of a block device 0 if the system does not tell.
 //	handle.awaitSize()

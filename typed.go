@@ -178,6 +178,9 @@ func (v View[T]) At(i int) (x T) {
 		panic(indexError{i, v.n})
 	}
 	x = *v.ptr(i)
+	if raceEnabled {
+		raceRead(v.region, unsafe.Pointer(v.ptr(i)), int(unsafe.Sizeof(x)))
+	}
 	runtime.KeepAlive(v.region)
 	return
 }
@@ -190,6 +193,9 @@ func (v View[T]) Set(i int, x T) {
 		panic(storeError{i: i, n: v.n, w: v.w})
 	}
 	*v.ptr(i) = x
+	if raceEnabled {
+		raceWrite(v.region, unsafe.Pointer(v.ptr(i)), int(unsafe.Sizeof(x)))
+	}
 	runtime.KeepAlive(v.region)
 }
 
@@ -270,6 +276,9 @@ func (v View[T]) copyTo(dst []T, reversed bool) (int, error) {
 		return 0, v.check("copy from")
 	}
 	k, err := transfer(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(v.base), n, int(unsafe.Sizeof(*v.base)), reversed)
+	if raceEnabled {
+		raceRead(v.region, unsafe.Pointer(v.base), k*int(unsafe.Sizeof(*v.base)))
+	}
 	runtime.KeepAlive(v.region)
 	return k, err
 }
@@ -283,6 +292,9 @@ func (v View[T]) copyFrom(src []T, reversed bool) (int, error) {
 		return 0, v.canStore("copy to")
 	}
 	k, err := transfer(unsafe.Pointer(v.base), unsafe.Pointer(unsafe.SliceData(src)), n, int(unsafe.Sizeof(*v.base)), reversed)
+	if raceEnabled {
+		raceWrite(v.region, unsafe.Pointer(v.base), k*int(unsafe.Sizeof(*v.base)))
+	}
 	runtime.KeepAlive(v.region)
 	return k, err
 }
@@ -328,11 +340,16 @@ func (v View[T]) Fill(x T) error {
 		}
 		return nil
 	})
-	runtime.KeepAlive(v.region)
+	stored, err := len(dst), error(nil)
 	if f != nil {
-		return f.ofCopy(unsafe.Pointer(v.base), nil, len(dst))
+		e := f.ofCopy(unsafe.Pointer(v.base), nil, len(dst))
+		stored, err = max(e.Offset-v.Offset(), 0), e
 	}
-	return nil
+	if raceEnabled {
+		raceWrite(v.region, unsafe.Pointer(v.base), stored)
+	}
+	runtime.KeepAlive(v.region)
+	return err
 }
 
 // fill repeats x in dst, at the speed of copy: it doubles what is there until that
@@ -372,7 +389,11 @@ func Get[T Fixed](r *Region, off int) (T, error) {
 		return x, err
 	}
 	if _, err = m.within("get", off, int(unsafe.Sizeof(x))); err == nil {
-		_, err = transfer(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x)), 1, false)
+		var n int
+		n, err = transfer(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x)), 1, false)
+		if raceEnabled {
+			raceRead(r.o, m.at(off), n)
+		}
 	}
 	runtime.KeepAlive(r.o)
 	return x, err
@@ -394,7 +415,10 @@ func Put[T Fixed](r *Region, off int, x T) error {
 	if Mode(m.mode.Load()) == ReadOnly {
 		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only", size, off, m.describe())
 	}
-	_, err = transfer(m.at(off), unsafe.Pointer(&x), size, 1, false)
+	n, err := transfer(m.at(off), unsafe.Pointer(&x), size, 1, false)
+	if raceEnabled {
+		raceWrite(r.o, m.at(off), n)
+	}
 	runtime.KeepAlive(r.o)
 	return err
 }
