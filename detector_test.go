@@ -53,11 +53,16 @@ var childRacers = registerChild("racers", func(t testing.TB, args []string) {
 	}
 })
 
-// runRacers runs a child of racers. The detector is to report every race, also one
-// that looks like another.
+// runRacers runs a child of racers.
 func runRacers(t testing.TB, names ...string) (verdicts map[string]bool, stderr string, code int) {
 	t.Helper()
-	cmd := childCommand(t, childRacers, names...)
+	return raceVerdicts(t, childCommand(t, childRacers, names...))
+}
+
+// raceVerdicts runs a child that writes lines of "true: what" or "false: what". The
+// detector is to report every race, also one that looks like another.
+func raceVerdicts(t testing.TB, cmd *exec.Cmd) (verdicts map[string]bool, stderr string, code int) {
+	t.Helper()
 	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0 suppress_equal_stacks=0 suppress_equal_addresses=0")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
