@@ -83,7 +83,7 @@ func racersOfOrder() []racer {
 	for _, far := range []int{1, 2, 3, 16, 1000, raceBlock / 4, 200_000} {
 		unordered("two flags "+itoa(4*far)+" bytes apart", true, func(t testing.TB) (_, _ func()) {
 			f := flag(t)
-			return func() { f.Store(5, 1) }, func() { f.Load(5 + far) }
+			return func() { f.Store(4, 1) }, func() { f.Load(4 + far) }
 		})
 	}
 	unordered("flags in two files", true, func(t testing.TB) (_, _ func()) {
@@ -161,7 +161,27 @@ func racersOfOrder() []racer {
 		})
 	}
 
-	all = append(all, racer{"a counter that the last one reads by", false, func(t testing.TB) {
+	all = append(all, racer{"two that count at the same moment", false, func(t testing.TB) {
+		a, b := two(t, 100)
+		s := newTurns(t)
+		for range rounds(20_000) {
+			var own [2]int
+			f, g := atomicAt[uint32](t, a, 40), atomicAt[uint32](t, b, 40)
+			f.Store(0, 0)
+			start := *s.n + 2
+			count := func(i int, v AtomicView[uint32]) func() {
+				return func() {
+					own[i] = 1
+					s.done()
+					s.wait(start)
+					if v.Add(0, 1) == 2 && own[1-i] != 1 {
+						t.Error("one counted before it stored")
+					}
+				}
+			}
+			beside(count(0, f), count(1, g))
+		}
+	}}, racer{"a counter that the last one reads by", false, func(t testing.TB) {
 		a, b := two(t, 100)
 		var sums [8]int
 		var fns []func()

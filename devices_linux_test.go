@@ -117,6 +117,10 @@ var devices = []struct {
 	}},
 }
 
+// collectors is the call that may come at any time: the collector finds a region of an
+// earlier test.
+const collectors = "munmap"
+
 // A device is mapped if its length is given. The library never touches it, and has
 // nothing to make durable there.
 func TestADeviceIsMappedAndLeftAlone(t *testing.T) {
@@ -145,7 +149,7 @@ func TestADeviceIsMappedAndLeftAlone(t *testing.T) {
 				t.Errorf("%v, want %d bytes of %s", r, length, f.Name())
 			}
 			for _, call := range since() {
-				if !slices.Contains([]string{"fstat", "fstatfs", "mmap"}, call) {
+				if !slices.Contains([]string{"fstat", "fstatfs", "mmap", collectors}, call) {
 					t.Errorf("%s was called to map a device", call)
 				}
 			}
@@ -165,7 +169,7 @@ func TestADeviceIsMappedAndLeftAlone(t *testing.T) {
 				wantSentence(t, err, errors.ErrUnsupported, f.Name(), "only regular files and memory can grow")
 			}
 			for _, call := range since() {
-				if call != "msync" {
+				if call != "msync" && call != collectors {
 					t.Errorf("%s was called for a device", call)
 				}
 			}
