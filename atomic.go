@@ -24,9 +24,9 @@ type AtomicInteger interface {
 // does any method but Load of a view that was made while the region was read-only.
 // An access after Close, or where the file was truncated, is a fault: use [Guard].
 //
-// The race detector sees neither mapped memory nor the order that these operations
-// make: test concurrent code by its outcomes. On other processors than amd64 and
-// arm64 it also makes them in C, where a fault ends the process even under Guard.
+// The race detector takes order from these operations as it does from those of
+// sync/atomic, and reports plain accesses beside them. On other processors than amd64
+// and arm64 it makes them in C, where a fault ends the process even under Guard.
 // Without -race it is an error there, too.
 type AtomicView[T AtomicInteger] struct {
 	// Flat, for the reason that View has.

@@ -109,10 +109,32 @@
 // model as for any memory: where two happen at a time, and one is a store, use an
 // AtomicView, or a lock. Close, Resize, Refresh and Protect count as neither.
 //
-// The race detector does not see mapped memory. It reports no race in it, and takes
-// no order from atomic operations in it: data that they publish in ordinary memory
-// can be reported although there is no race. Prove concurrent code by the outcomes
-// of tests.
+// # The race detector
+//
+// In a build with -race, the detector finds data races in mapped memory, to the byte,
+// through whichever regions of the process the byte is reached. Views, [Get], [Put] and
+// the methods of Region that copy tell it what they load and store. An [AtomicView] puts
+// goroutines in order, for all memory. A plain access beside its operations is a race,
+// as it is beside those of sync/atomic.
+//
+// It cannot see everything:
+//
+//   - Raw memory: what is done to what Bytes, Reserved, Slice and Ptr return.
+//   - Other processes: what they store, and an order that goes through one. Data in
+//     ordinary memory that goroutines hand over by way of another process can be
+//     reported although there is no race.
+//   - The memory of devices, and [Registers].
+//   - More than 48 MiB of mapped memory at a time, in blocks of 64 KiB, those that were
+//     accessed first. Regions that are closed give theirs back. Beyond 64 MiB,
+//     AtomicViews still make all the order that they should, and may make more, which
+//     can hide a race.
+//
+// Regions from separate calls of [Open] count as one file where the system can be sure
+// that they are: on Linux on ext4, XFS, Btrfs, F2FS, tmpfs and hugetlbfs. Elsewhere,
+// overlayfs and network file systems included, those of one [os.File] do, and for the
+// order of AtomicViews all that have one inode number. A CopyOnWrite region counts as
+// memory of its own. A file that is reached by two numbers (of overlayfs, and beneath it)
+// counts as two.
 //
 // # Cold data
 //

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/seed-498deeca/mmap"
 )
@@ -125,6 +126,26 @@ func ExampleRegistersOf() {
 	fmt.Println(registers.Load(control), // one load of 32 bits
 		registers.Load(status)&1 != 0)
 	// Output: 128 false
+}
+
+func ExampleAtomicView() {
+	// One goroutine, or process, hands data to another: first the data, then the flag.
+	name := tempFile(make([]byte, 64))
+	defer os.RemoveAll(filepath.Dir(name))
+	r := must(mmap.Open(name, mmap.ReadWrite))
+	defer r.Close()
+	data := must(mmap.ViewOf[uint64](r, 8, 2))
+	flag := must(mmap.AtomicOf[uint32](r, 0, 1))
+	go func() {
+		data.Set(0, 6)
+		data.Set(1, 7)
+		flag.Store(0, 1)
+	}()
+	for flag.Load(0) == 0 {
+		runtime.Gosched()
+	}
+	fmt.Println(data.At(0) * data.At(1)) // the race detector agrees
+	// Output: 42
 }
 
 func ExampleAtomicOf() {

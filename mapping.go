@@ -21,7 +21,7 @@ import (
 //     undumped, lingers, turn, shrinks.
 //   - Stored under mu: space, reach, high, keep, window, gone,
 //     dir. The atomics len, cap, mode,
-//     closed and taken are stored under mu too, and loaded anywhere.
+//     closed and taken are stored under mu too, and loaded anywhere. So is race.
 //   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
 //     only counts up; synced, which follows it.
 //   - node belongs to the registry, owner is fixed, file guards itself.
@@ -33,8 +33,9 @@ import (
 //	turn         for the caller who changes or takes up the size of the file.
 //	             The only lock that is held while a disk is waited for.
 //	mu           of one mapping, short: held across stores, mmap and mprotect.
-//	registry.mu, inodes, inode.mu, file.mu, quarantine.mu, grace.mu: leaves. Under
-//	             them nothing else is locked, and no mapped byte is touched.
+//	registry.mu, inodes, inode.mu, file.mu, quarantine.mu, grace.mu, mirrors.mu,
+//	raceMemory.mu: leaves. Under them nothing else is locked, and no mapped byte is
+//	             touched.
 //
 // A call that may wait for a disk is made without mu. Who makes one in order to
 // change the mapping holds the turn, and afterwards takes mu, looks again whether
@@ -72,7 +73,7 @@ type mapping struct {
 	exposed    atomic.Uint32 // 1: raw memory was handed out
 	exposedAll atomic.Bool   // of the whole reservation
 	storable   atomic.Bool   // somebody may have a view that can store
-	race       raceMirrors
+	race       raceMirrors   // what the race detector knows of the bytes
 	changes    atomic.Uint32 // how often this region changed the file's size
 	synced     atomic.Uint32 // up to which of them the size is durable
 

@@ -42,7 +42,8 @@ import (
 // A device that does not answer is the system's affair: as a rule it reads as all
 // ones.
 //
-// Any goroutine may use Registers at any time. They have no lock.
+// Any goroutine may use Registers at any time. They have no lock. The race detector
+// neither looks at registers nor takes order from them.
 type Registers[T Integer] struct {
 	// Flat, for the reason that View has.
 	register *T // named apart from View's, so that neither converts to the other

@@ -43,7 +43,8 @@ const ToEnd = math.MinInt
 // A View keeps its region's mapping from being collected. Views may be used from
 // any number of goroutines at a time, with the rules for a slice of memory: two
 // accesses to one element at a time, one of them a store, are a race. Use an
-// [AtomicView] for those.
+// [AtomicView] for those. The race detector reports them, but not what is done to the
+// raw memory of Ptr and Slice: see The race detector in the package documentation.
 type View[T any] struct {
 	// A fifth field, or a struct of these embedded here and in the other views,
 	// makes a loop over At four times slower: the compiler then keeps the View in
@@ -340,16 +341,18 @@ func (v View[T]) Fill(x T) error {
 		}
 		return nil
 	})
-	stored, err := len(dst), error(nil)
-	if f != nil {
-		e := f.ofCopy(unsafe.Pointer(v.base), nil, len(dst))
-		stored, err = max(e.Offset-v.Offset(), 0), e
-	}
 	if raceEnabled {
+		stored := len(dst)
+		if f != nil {
+			stored = f.off - v.Offset()
+		}
 		raceWrite(v.region, unsafe.Pointer(v.base), stored)
 	}
 	runtime.KeepAlive(v.region)
-	return err
+	if f != nil {
+		return f.ofCopy(unsafe.Pointer(v.base), nil, len(dst))
+	}
+	return nil
 }
 
 // fill repeats x in dst, at the speed of copy: it doubles what is there until that
