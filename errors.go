@@ -145,3 +145,11 @@ func (e subError) Error() string {
 	return fmt.Sprintf("mmap: sub-view [%d:%d] out of range of a view of %d elements", e.i, e.j, e.n)
 }
 func (e subError) Unwrap() error { return ErrRange }
+
+// chunkError is the panic of Chunks.
+type chunkError struct{ n int }
+
+func (e chunkError) Error() string {
+	return fmt.Sprintf("mmap: chunks of %d elements: it must be 1 or more", e.n)
+}
+func (e chunkError) Unwrap() error { return ErrRange }

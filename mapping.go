@@ -18,12 +18,12 @@ import (
 //
 //   - Fixed before the mapping is published (inserted into the registry), and never
 //     changed: base, slack, offset, name, kind, sized, request, sparse, locked,
-//     undumped, lingers, turn, shrinks.
+//     undumped, lingers, untold, turn, shrinks.
 //   - Stored under mu: space, reach, high, keep, window, gone,
 //     dir. The atomics len, cap, mode,
 //     closed and taken are stored under mu too, and loaded anywhere. So is race.
 //   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
-//     only counts up; synced, which follows it.
+//     only counts up; synced, which follows it; follows, a guess.
 //   - node belongs to the registry, owner is fixed, file guards itself.
 //
 // # Locks
@@ -61,6 +61,7 @@ type mapping struct {
 	locked   bool // see Config
 	undumped bool // core dumps leave out what lies beyond len
 	lingers  bool // see entombLater
+	untold   bool // see status
 	request  request
 	turn     *sync.Mutex
 	shrinks  uint32 // of the inode, when it was mapped
@@ -76,6 +77,7 @@ type mapping struct {
 	race       raceMirrors   // what the race detector knows of the bytes
 	changes    atomic.Uint32 // how often this region changed the file's size
 	synced     atomic.Uint32 // up to which of them the size is durable
+	follows    atomic.Int64  // where what is accessed in order goes on: see ahead
 
 	mu     sync.Mutex
 	space  space

@@ -97,6 +97,8 @@ func (q *request) mapFlags(memory bool) int {
 func (h handle) status() (status, error) {
 	st, err := h.stat()
 	s := statusOf(&st)
+	user := os.Geteuid()
+	s.untold = user != 0 && uint32(user) != st.Uid // mincore(2) tells the owner, and who may write
 	if err != nil || s.kind != regular || unix.Major(uint64(st.Dev)) != 0 {
 		return s, err
 	}

@@ -12,3 +12,5 @@ import (
 func (s *space) resident(from, to uintptr, pages []bool) error {
 	return lacking(os.NewSyscallError("mincore", errors.ErrUnsupported), "this system does not tell")
 }
+
+func (s *space) missing(from, to uintptr) (missing, told bool) { return false, false }

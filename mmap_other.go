@@ -45,6 +45,7 @@ func (s *space) lock(from, to uintptr) error                   { return errors.E
 func (s *space) unlock(from, to uintptr) error                 { return errors.ErrUnsupported }
 func (s *space) advise(from, to uintptr, a Advice) error       { return errors.ErrUnsupported }
 func (s *space) resident(from, to uintptr, pages []bool) error { return errors.ErrUnsupported }
+func (s *space) missing(from, to uintptr) (missing, told bool) { return false, false }
 func (s *space) populate(from, to uintptr, store bool) error   { return errors.ErrUnsupported }
 func (s *space) hugeHint()                                     {}
 func (s *space) dump(from, to uintptr, on bool)                {}

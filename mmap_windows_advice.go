@@ -25,21 +25,46 @@ func (s *space) advise(from, to uintptr, a Advice) error {
 	return lacking(os.NewSyscallError("PrefetchVirtualMemory", errors.ErrUnsupported), "Windows has no such advice")
 }
 
-// resident is QueryWorkingSetEx: the lowest bit says that the page is in the
+// A workingSetEntry is a PSAPI_WORKING_SET_EX_INFORMATION.
+type workingSetEntry struct{ addr, attributes uintptr }
+
+// queryWorkingSet is QueryWorkingSetEx: the lowest bit says that the page is in the
 // working set of this process.
+func (s *space) queryWorkingSet(from uintptr, entries []workingSetEntry) error {
+	for i := range entries {
+		entries[i] = workingSetEntry{addr: s.address(from) + uintptr(i)*uintptr(os.Getpagesize())}
+	}
+	return call("QueryWorkingSetEx", func() error {
+		return windows.QueryWorkingSetEx(windows.CurrentProcess(), uintptr(unsafe.Pointer(unsafe.SliceData(entries))), uint32(uintptr(len(entries))*unsafe.Sizeof(workingSetEntry{})))
+	})
+}
+
+// missing is QueryWorkingSetEx.
+func (s *space) missing(from, to uintptr) (missing, told bool) {
+	var entries [256]workingSetEntry
+	page := uintptr(os.Getpagesize())
+	for from < to {
+		n := min((to-from)/page, uintptr(len(entries)))
+		if s.queryWorkingSet(from, entries[:n]) != nil {
+			return false, false
+		}
+		for _, e := range entries[:n] {
+			if e.attributes&1 == 0 {
+				return true, true
+			}
+		}
+		from += n * page
+	}
+	return false, true
+}
+
+// resident is QueryWorkingSetEx.
 func (s *space) resident(from, to uintptr, pages []bool) error {
 	page := uintptr(os.Getpagesize())
-	type entry struct{ addr, attributes uintptr } // PSAPI_WORKING_SET_EX_INFORMATION
-	entries := make([]entry, min(len(pages), 4<<10))
+	entries := make([]workingSetEntry, min(len(pages), 4<<10))
 	for len(pages) > 0 {
 		n := min(len(pages), len(entries))
-		for i := range n {
-			entries[i] = entry{addr: s.address(from) + uintptr(i)*page}
-		}
-		err := call("QueryWorkingSetEx", func() error {
-			return windows.QueryWorkingSetEx(windows.CurrentProcess(), uintptr(unsafe.Pointer(&entries[0])), uint32(uintptr(n)*unsafe.Sizeof(entry{})))
-		})
-		if err != nil {
+		if err := s.queryWorkingSet(from, entries[:n]); err != nil {
 			return err
 		}
 		for i := range n {

@@ -156,6 +156,7 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	m.storable.Store(c.Mode != ReadOnly)
 	m.window = m.sized && size > c.Offset+length
 	m.lingers = st.lingers && !q.private
+	m.untold = st.untold && c.Mode != ReadWrite
 	m.undumped = reserve > length && (st.nameless || st.kind == memory && c.Flags != 0)
 	if err := m.mapPages(h, length); err != nil {
 		return nil, unfitToMap(m.name, st, err)

@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"math"
 	"runtime"
 	"sync/atomic"
 )
@@ -26,7 +27,12 @@ func (r *Region) Populate(off, n int) error {
 		return err
 	}
 	defer runtime.KeepAlive(r.o)
-	if n, err = m.within("populate", off, n); err != nil {
+	return m.populateRange(off, n)
+}
+
+func (m *mapping) populateRange(off, n int) error {
+	n, err := m.within("populate", off, n)
+	if err != nil {
 		return err
 	}
 	return m.populate(off, n)
@@ -53,12 +59,23 @@ func (m *mapping) bringIn(op string, off, n int, a access) error {
 
 // ready is bringIn, and returns the fault that stopped it.
 func (m *mapping) ready(off, n int, a access) *fault {
-	from, to := m.span(off, n)
-	err := m.space.populate(from, to, a == aStore)
-	if errors.Is(err, errors.ErrUnsupported) {
-		m.readThrough(off, n)
+	done := false
+	if a == aStore || m.kind == memory {
+		from, to := m.span(off, n)
+		err := m.space.populate(from, to, a == aStore)
+		if errors.Is(err, errors.ErrUnsupported) {
+			m.readThrough(off, n)
+		}
+		done = err == nil
+	} else {
+		pages := m.ahead(off, n, false)
+		pages.left = math.MaxInt // those that are in memory are to be mapped
+		for pages.at < pages.end && !pages.failed {
+			pages.reach(pages.at + 1)
+		}
+		done = !pages.failed && !pages.partly
 	}
-	if err == nil {
+	if done {
 		return nil
 	}
 	return m.touch(off, n, a)
@@ -66,14 +83,16 @@ func (m *mapping) ready(off, n int, a access) *fault {
 
 // readThrough reads n bytes of the file at off by ordinary reads, whose bytes
 // nobody wants: the pages are in memory afterwards, and other goroutines ran
-// meanwhile. What cannot be read is left to the accesses that follow.
-func (m *mapping) readThrough(off, n int) {
+// meanwhile. It reports whether it could read all of them. The rest is left to the
+// accesses that follow.
+func (m *mapping) readThrough(off, n int) bool {
 	if m.kind != regular && m.kind != block {
-		return
+		return true
 	}
+	at := 0
 	m.file.use(func(h handle) error {
 		buf := make([]byte, min(n, 256<<10))
-		for at := 0; at < n; {
+		for at < n {
 			k, err := h.readAt(buf[:min(len(buf), n-at)], m.offset+int64(off+at))
 			if k <= 0 || err != nil {
 				return err
@@ -82,6 +101,7 @@ func (m *mapping) readThrough(off, n int) {
 		}
 		return nil
 	})
+	return at == n
 }
 
 // touch makes every page of the n bytes at off accessible: loads from it, or makes

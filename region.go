@@ -204,7 +204,12 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 		p = p[:have-off]
 		eof = io.EOF
 	}
-	n, err := transfer(unsafe.Pointer(unsafe.SliceData(p)), m.at(int(off)), len(p), 1, false)
+	n, data := len(p), unsafe.Pointer(unsafe.SliceData(p))
+	if n < manyBytes {
+		n, err = transfer(data, m.at(int(off)), n, 1, false)
+	} else {
+		n, err = m.transferMany(int(off), data, n, 1, false, aLoad)
+	}
 	if raceEnabled {
 		raceRead(r.o, m.at(int(off)), n)
 	}
@@ -242,7 +247,12 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 		short = m.outside("write", len(p), off, nil)
 		p = p[:have-off]
 	}
-	n, err := transfer(m.at(int(off)), unsafe.Pointer(unsafe.SliceData(p)), len(p), 1, false)
+	n, data := len(p), unsafe.Pointer(unsafe.SliceData(p))
+	if n < manyBytes {
+		n, err = transfer(m.at(int(off)), data, n, 1, false)
+	} else {
+		n, err = m.transferMany(int(off), data, n, 1, false, aStore)
+	}
 	if raceEnabled {
 		raceWrite(r.o, m.at(int(off)), n)
 	}
@@ -296,8 +306,10 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 		off = written
 	}
 	buf := make([]byte, min(n, 64<<10))
+	pages := m.ahead(off, n-off, true)
 	for off < n {
 		chunk := min(n-off, len(buf))
+		pages.reach(off + chunk)
 		k, err := transfer(unsafe.Pointer(&buf[0]), m.at(off), chunk, 1, false)
 		if raceEnabled {
 			raceRead(r.o, m.at(off), k)

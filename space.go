@@ -17,9 +17,8 @@ import (
 // that it does not use.
 //
 // The caller holds a lock for whatever changes pages. sync, startSync, lock, unlock,
-// populate, advise and resident have none: others may change or bury the pages
-// meanwhile. A space may be
-// copied. A call that a signal interrupts is repeated.
+// populate, advise, resident and missing have none: others may change or bury the
+// pages meanwhile. A space may be copied. A call that a signal interrupts is repeated.
 //
 // # Address space
 //
@@ -76,6 +75,8 @@ import (
 //	space.resident(from, to, pages)
 //		sets pages[i] if the i-th page of the system's page size is in memory;
 //		errors.ErrUnsupported if the system does not tell.
+//	space.missing(from, to)
+//		whether a page is not in memory, and whether the system tells. It allocates nothing.
 //	space.populate(from, to, store)
 //		brings pages in, in a system call. errors.ErrUnsupported if there is none; after any
 //		other error the caller touches the pages to find out which one.
@@ -240,6 +241,7 @@ type status struct {
 	page     uintptr // size in bytes of the pages that a mapping of it has
 	nameless bool    // it has no name (any more)
 	lingers  bool    // it may write back, and wait, when a mapping of it goes
+	untold   bool    // missing may say of each page that it is in memory: this process has no right to know
 	pooled   bool    // its pages come from a pool: it has whole ones, and a mapping that can be stored to makes it as long as itself
 	what     string  // in words, with an article, if it is no regular file
 	asks     bool    // mapping it has no effect, so that the system can be asked what is wrong: any error of mapSpace but wantsSpace then means "cannot be mapped"

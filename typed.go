@@ -276,12 +276,18 @@ func (v View[T]) copyTo(dst []T, reversed bool) (int, error) {
 	if n == 0 {
 		return 0, v.check("copy from")
 	}
-	k, err := transfer(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(v.base), n, int(unsafe.Sizeof(*v.base)), reversed)
+	p, size := unsafe.Pointer(unsafe.SliceData(dst)), int(unsafe.Sizeof(*v.base))
+	var err error
+	if n*size < manyBytes {
+		n, err = transfer(p, unsafe.Pointer(v.base), n, size, reversed)
+	} else {
+		n, err = v.region.transferMany(v.Offset(), p, n, size, reversed, aLoad)
+	}
 	if raceEnabled {
-		raceRead(v.region, unsafe.Pointer(v.base), k*int(unsafe.Sizeof(*v.base)))
+		raceRead(v.region, unsafe.Pointer(v.base), n*size)
 	}
 	runtime.KeepAlive(v.region)
-	return k, err
+	return n, err
 }
 
 func (v View[T]) copyFrom(src []T, reversed bool) (int, error) {
@@ -292,12 +298,18 @@ func (v View[T]) copyFrom(src []T, reversed bool) (int, error) {
 	if v.w == 0 {
 		return 0, v.canStore("copy to")
 	}
-	k, err := transfer(unsafe.Pointer(v.base), unsafe.Pointer(unsafe.SliceData(src)), n, int(unsafe.Sizeof(*v.base)), reversed)
+	p, size := unsafe.Pointer(unsafe.SliceData(src)), int(unsafe.Sizeof(*v.base))
+	var err error
+	if n*size < manyBytes {
+		n, err = transfer(unsafe.Pointer(v.base), p, n, size, reversed)
+	} else {
+		n, err = v.region.transferMany(v.Offset(), p, n, size, reversed, aStore)
+	}
 	if raceEnabled {
-		raceWrite(v.region, unsafe.Pointer(v.base), k*int(unsafe.Sizeof(*v.base)))
+		raceWrite(v.region, unsafe.Pointer(v.base), n*size)
 	}
 	runtime.KeepAlive(v.region)
-	return k, err
+	return n, err
 }
 
 // check returns ErrClosed if the region is closed. The zero View has none.
