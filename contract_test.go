@@ -157,6 +157,8 @@ type valueView[T, V any] interface {
 	CopyTo(dst []T) (int, error)
 	CopyFrom(src []T) (int, error)
 	Fill(x T) error
+	Chunks(n int) iter.Seq2[int, V]
+	Populate() error
 }
 
 type machineView[T, V any] interface {

@@ -96,6 +96,21 @@ var accesses = []struct {
 			sinkInt += int64(x)
 		}
 	}},
+	{"range over Chunks", inTurn, false, func(p *part) {
+		for _, c := range p.view.Chunks(1000) {
+			for x := range c.Values() {
+				sinkInt += int64(x)
+			}
+		}
+	}},
+	{"CopyTo of chunks of a BigEndian", inTurn, false, bulk(func(p *part) error {
+		for i, c := range p.big.Chunks(3000) {
+			if _, err := c.CopyTo(p.others[i:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})},
 	{"range over Slice", inTurn, false, func(p *part) {
 		for _, x := range p.slice {
 			sinkInt += int64(x)

@@ -133,6 +133,7 @@ type operation struct {
 	empties   bool   // by Create: what is there is gone if it fails
 	populates bool   // it has pages brought in, and says what could not be
 	syncs     bool   // it writes back
+	extra     bool   // all calls that it makes only make it better
 	closes    bool   // it cannot be taken back
 	waits     bool   // it waits for the collector where space is wanted for good: one such is enough
 }

@@ -16,7 +16,7 @@ import (
 const largeReserve = 8 * minVacancy
 
 func operations() []*operation {
-	ops := slices.Concat(openings(), creations(), resizes(), others(), closings())
+	ops := slices.Concat(openings(), creations(), resizes(), others(), coldAccesses(), closings())
 	slices.SortFunc(ops, func(a, b *operation) int { return strings.Compare(a.what, b.what) })
 	return ops
 }
@@ -299,10 +299,11 @@ func others() (ops []*operation) {
 		&operation{what: "Flush", prepare: stored(rw), do: func(s *stage) error { return s.r.Flush(10, 6) }, syncs: true},
 
 		&operation{what: "Populate", prepare: rw, do: populate, populates: true},
+		&operation{what: "Populate through a view", prepare: rw, do: func(s *stage) error { return mustView[uint32](s.r).Populate() }, populates: true},
 		&operation{what: "Populate memory", prepare: memoryOf(Config{}), do: populate, populates: true},
 		&operation{what: "Lock", prepare: rw, do: func(s *stage) error { return s.r.Lock(5, 10) }},
 		&operation{what: "Unlock", asked: "munlock", prepare: opened(Config{Mode: ReadWrite, Lock: true}), do: func(s *stage) error { return s.r.Unlock(5, 10) }},
-		&operation{what: "Resident", prepare: rw, do: func(s *stage) error { _, err := s.r.Resident(5, 10); return err }},
+		&operation{what: "Resident", asked: "mincore", prepare: rw, do: func(s *stage) error { _, err := s.r.Resident(5, 10); return err }},
 		&operation{what: "Advise", asked: "madvise", prepare: rw, do: func(s *stage) error { return s.r.Advise(5, 10, WillNeed) }},
 		&operation{what: "Resize a borrowed file", prepare: borrowed, do: func(s *stage) error { return s.r.Resize(int64(longSize)) }},
 	)

@@ -140,6 +140,14 @@ func tryMethods(t testing.TB, r *Region, name string, tr trouble) {
 			t.Errorf("%s, Populate: %v", tr.name, err)
 		}
 	}
+	err = view.Populate()
+	if at, faults := tr.expected(inTurn, false, 0, n&^3); faults && tr.kind != ErrClosed {
+		wantFault(t, tr.name+", View.Populate", err, r, name, at, tr.kind)
+	} else if faults {
+		wantErr(t, err, tr.kind, name)
+	} else if err != nil {
+		t.Errorf("%s, View.Populate: %v", tr.name, err)
+	}
 	for what, err := range map[string]error{"Sync": r.Sync(), "View.Sync": view.Sync()} {
 		switch {
 		case tr.kind == ErrClosed || shorter && (what == "Sync" || n%4 == 0):

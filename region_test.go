@@ -221,7 +221,7 @@ func TestEveryMethodAfterCloseSaysClosed(t *testing.T) {
 			"Put": Put(r, 0, int32(1)), "Sync": r.Sync(), "SyncRange": r.SyncRange(0, 0), "Flush": r.Flush(0, 0),
 			"Resize": r.Resize(1), "Refresh": r.Refresh(), "Protect": r.Protect(ReadOnly), "Populate": r.Populate(0, 0),
 			"Advise": r.Advise(0, 0, Normal), "Lock": r.Lock(0, 0), "Unlock": r.Unlock(0, ToEnd), "Resident": residentErr,
-			"View.Sync": v.Sync(), "empty View.Sync": v.Sub(0, 0).Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
+			"View.Populate": v.Populate(), "View.Sync": v.Sync(), "empty View.Sync": v.Sub(0, 0).Sync(), "ViewOf": viewErr, "StructViewOf": structErr, "AtomicOf": atomicErr,
 			"BigEndianOf": bigErr, "LittleEndianOf": littleErr,
 		} {
 			if !errors.Is(err, ErrClosed) || !errors.Is(err, fs.ErrClosed) {

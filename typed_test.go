@@ -219,7 +219,7 @@ func TestViewMisusePanics(t *testing.T) {
 	wantPanic(t, ErrRange, func() { zero.Set(0, 1) }, "0 elements")
 	wantPanic(t, ErrRange, func() { zero.Ptr(0) }, "0 elements")
 	n, err = zero.CopyTo(make([]int32, 1))
-	if zero.Len() != 0 || zero.Slice() != nil || n != 0 || err != nil || zero.Fill(1) != nil || zero.Sync() != nil ||
+	if zero.Len() != 0 || zero.Slice() != nil || n != 0 || err != nil || zero.Fill(1) != nil || zero.Sync() != nil || zero.Populate() != nil ||
 		zero.Sub(0, 0).Len() != 0 || zero.Region() != nil || zero.Offset() != 0 {
 		t.Error("the zero View has elements")
 	}

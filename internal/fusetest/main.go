@@ -32,6 +32,7 @@ func main() {
 	writeback := flag.Bool("writeback", false, "let write(2) end in the page cache, and the kernel alone know sizes (FUSE_WRITEBACK_CACHE)")
 	keep := flag.Bool("keep", false, "let the page cache outlive the next open(2) (FOPEN_KEEP_CACHE)")
 	valid := flag.Duration("valid", 0, "how long the kernel may trust names and attributes without asking")
+	ahead := flag.Int("readahead", 0, "how many bytes the kernel may read ahead at most; 0: as many as it likes")
 	patience := flag.Duration("patience", 20*time.Second, "how long the commands held and await wait")
 	limit := flag.Duration("limit", time.Minute, "end after this time")
 	debug := flag.Bool("debug", false, "write every request to the standard error")
@@ -56,6 +57,7 @@ func main() {
 		DisableReadDirPlus: true,
 		MaxBackground:      1000, // held calls count, and must not hold up others
 		DisableSplice:      true, // its FIONREAD is that of most processors, and panics on ppc64
+		MaxReadAhead:       *ahead,
 		Debug:              *debug,
 	}
 	if *writeback {
