@@ -308,6 +308,18 @@ func leavesOut(t *testing.T, what string) bool {
 
 const canShortenMapped = runtime.GOOS != "windows"
 
+// forgetPages has the system forget the pages of a file, where that can be asked for.
+var forgetPages func(t testing.TB, r *Region)
+
+// forget has pages of a region of a file forgotten, unless somebody else uses them: they
+// are read from the disk again. Where that cannot be asked for it does nothing.
+func forget(t testing.TB, r *Region) {
+	t.Helper()
+	if forgetPages != nil {
+		forgetPages(t, r)
+	}
+}
+
 // mapsAt returns what /proc/self/maps says of an address: the protection, and
 // "" if nothing is mapped there.
 func mapsAt(t testing.TB, addr uintptr) string {
