@@ -346,3 +346,32 @@ func coldScan(b *testing.B, f *os.File, forget func()) {
 		b.ReportMetric(speeds[i]/best, fmt.Sprintf("pread-speeds-%s", ways[i].name[len("Chunks of "):len(ways[i].name)-len(" bytes")]))
 	}
 }
+
+// BenchmarkHotCopies compares copies of many bytes that are in memory with those of the
+// same function without the question whether they are. bare-speeds: 1 is as fast.
+//
+//	go test -run '^$' -bench HotCopies .
+func BenchmarkHotCopies(b *testing.B) {
+	const size = 64 << 20
+	r := open(b, tempFile(b, pattern(size)), ReadOnly)
+	if err := r.Populate(0, ToEnd); err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{manyBytes, 256 << 10, window, 8 * window} {
+		b.Run(fmt.Sprintf("bytes=%d", n), func(b *testing.B) {
+			p := make([]byte, n)
+			at := 0
+			next := func() int {
+				if at += n; at+n > size {
+					at = 0
+				}
+				return at
+			}
+			compare(b, 32<<20/n, func() {
+				transfer(unsafe.Pointer(&p[0]), r.o.at(next()), n, 1, false)
+			}, func() {
+				r.ReadAt(p, int64(next()))
+			})
+		})
+	}
+}

@@ -140,15 +140,35 @@
 //
 // A page fault on slow storage holds its thread, and the processor that Go gave it.
 // Once the collector wants to stop the world, it waits for the fault too, and the
-// whole program stands still. A system call does not hold it up. So where storage is
-// slow, call [Region.Populate] on the range before a loop over it, or read the file
-// with [os.File]. Populate waits in a system call, and other goroutines run
-// meanwhile.
+// whole program stands still. A system call holds nobody up. So bring cold data in by
+// system calls:
+//
+//   - To go over much of a file once or for the first time: [View.Chunks]. It reads
+//     ahead, and asks the system once for each MiB.
+//   - To take a copy: [Region.ReadAt], [View.CopyTo], [Region.WriteTo]. Those of 64 KiB
+//     or more ask first whether pages are missing, and wait in a system call if so.
+//     Shorter ones, [Get] and views do not ask: it would cost more than the copy.
+//   - To access a place that may be cold, by a view: [View.Populate] before it.
+//   - To have data read while the program does other things: [Region.Advise] with
+//     [WillNeed].
+//   - What is in memory anyhow: [View.At], which costs no more than a slice.
+//
+// Linux tells which pages of a file are in memory only to the owner, and to who may
+// write it. Long copies out of files of others wait in page faults. Chunks and
+// Populate do not: they bring in what may be there already.
 //
 // # When not to map
 //
-// To read a small file once, [os.ReadFile] is faster. So is write and fsync for a
-// small change that must be durable: the system writes more than what was stored.
+//   - For short reads at random from slow or network storage, which is cold: use
+//     [os.File]. Each read of it is one system call, and so is Populate.
+//   - For a file that is read once, in order, when a copy does no harm: os.File is as fast
+//     on a local disk. A small file is read faster by [os.ReadFile].
+//   - For a file that others truncate as they like, unless all accesses are under
+//     Guard or are copies.
+//   - For pipes, sockets and terminals, which cannot be mapped.
+//   - For a small change that must be durable: write and fsync are faster. The system
+//     writes more than what was stored.
+//
 // A hole in a sparse file takes memory when it is read from a tmpfs. Pages of a
 // mapping count against the memory limit of a cgroup, and a process that exceeds it
 // is killed.

@@ -30,10 +30,12 @@ func (s *space) missing(from, to uintptr) (missing, told bool) {
 		if s.mincore(from, vec[:n]) != nil {
 			return false, false
 		}
+		there := byte(1)
 		for _, v := range vec[:n] {
-			if v&1 == 0 {
-				return true, true
-			}
+			there &= v
+		}
+		if there == 0 {
+			return true, true
 		}
 		from += n * page
 	}

@@ -13,8 +13,9 @@ import (
 // returns a [*FaultError] with the offset of the first such byte. After Close it
 // is ErrClosed.
 //
-// It waits in a system call where the system has one (Linux 5.14: madvise(2),
-// MADV_POPULATE_READ). Elsewhere it reads through the file first. Either way other
+// It announces what is missing to the system, a MiB at a time, and waits in a system
+// call where there is one (Linux 5.14: madvise(2), MADV_POPULATE_READ). Elsewhere it
+// reads through the file first. Either way other
 // goroutines run meanwhile, which they do not while a page fault waits for a slow
 // disk.
 //

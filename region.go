@@ -189,6 +189,10 @@ func (m *mapping) slice(n int) []byte {
 // closed meanwhile, the count is that of the bytes before the first that could not
 // be accessed. The error is then a [*FaultError].
 //
+// Of 64 KiB or more, pages that are not in memory are brought in by system calls
+// first, so that no page fault holds up other goroutines: see Cold data in the package
+// documentation.
+//
 // On OpenBSD, what another program wrote with write(2) is read only after a Sync.
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	m, err := r.valid("read")

@@ -261,7 +261,8 @@ func (v View[T]) Values() iter.Seq[T] {
 // CopyTo copies elements to dst, as many as fit, and returns how many. As for
 // copy, the two may overlap. Where the file was truncated, or the region is closed
 // meanwhile, the count is that of the whole elements before the first byte that
-// could not be accessed. The error is then a [*FaultError].
+// could not be accessed. The error is then a [*FaultError]. Of 64 KiB or more, pages
+// that are not in memory are brought in by system calls first, as [Region.ReadAt] does.
 func (v View[T]) CopyTo(dst []T) (int, error) { return v.copyTo(dst, false) }
 
 // CopyFrom copies src to the elements, as many as fit, and returns how many. As

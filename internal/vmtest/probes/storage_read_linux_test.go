@@ -92,6 +92,34 @@ func readsFail(t *testing.T, d *mapper, name string, mode mmap.Mode, offset int6
 				return nil
 			})
 		}},
+		{"chunks under Guard", first, first / 4, func() (n int, err error) {
+			return n, mmap.Guard(func() error {
+				for _, c := range u32.Chunks(300) {
+					for sink = range c.Values() {
+						n++
+					}
+				}
+				return nil
+			})
+		}},
+		{"CopyTo of chunks", first, first / 4, func() (int, error) {
+			for i, c := range u32.Chunks(1000) {
+				if n, err := c.CopyTo(all[i:]); err != nil {
+					return i + n, err
+				}
+			}
+			return u32.Len(), nil
+		}},
+		{"CopyTo of chunks of BigEndian", first, (first - 2) / 8, func() (int, error) {
+			for i, c := range big.Chunks(100_000) {
+				if n, err := c.CopyTo(bigAll[i:]); err != nil {
+					return i + n, err
+				}
+			}
+			return big.Len(), nil
+		}},
+		{"View.Populate", first, 0, func() (int, error) { return 0, u32.Populate() }},
+		{"Populate of BigEndian", first, 0, func() (int, error) { return 0, big.Populate() }},
 		{"ReadAt", first, first, func() (int, error) { return r.ReadAt(p, 0) }},
 		{"ReadAt inside", first + 100, 0, func() (int, error) { return r.ReadAt(p[:50], int64(first+100)) }},
 		{"CopyTo", first, first / 4, func() (int, error) { return u32.CopyTo(all) }},
