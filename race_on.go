@@ -322,7 +322,9 @@ func raceRead(o *owner, p unsafe.Pointer, n int) {
 		if at != nil {
 			runtime.RaceReadRange(at, k)
 		}
-		p, n = unsafe.Add(p, k), n-k
+		if n -= k; n > 0 { // or unsafe.Add would be checked, and take longer than the rest
+			p = unsafe.Add(p, k)
+		}
 	}
 }
 
@@ -333,7 +335,9 @@ func raceWrite(o *owner, p unsafe.Pointer, n int) {
 		if at != nil {
 			runtime.RaceWriteRange(at, k)
 		}
-		p, n = unsafe.Add(p, k), n-k
+		if n -= k; n > 0 {
+			p = unsafe.Add(p, k)
+		}
 	}
 }
 
@@ -341,14 +345,16 @@ func raceWrite(o *owner, p unsafe.Pointer, n int) {
 // may be stored whole and loaded by halves: it is two flags.
 
 func raceAcquire(o *owner, p unsafe.Pointer, size uintptr) {
-	for i := uintptr(0); i < size; i += 4 {
-		runtime.RaceAcquire(o.flag(unsafe.Add(p, i)))
+	runtime.RaceAcquire(o.flag(p))
+	if size == 8 {
+		runtime.RaceAcquire(o.flag(unsafe.Add(p, 4)))
 	}
 }
 
 func raceRelease(o *owner, p unsafe.Pointer, size uintptr) {
-	for i := uintptr(0); i < size; i += 4 {
-		runtime.RaceReleaseMerge(o.flag(unsafe.Add(p, i)))
+	runtime.RaceReleaseMerge(o.flag(p))
+	if size == 8 {
+		runtime.RaceReleaseMerge(o.flag(unsafe.Add(p, 4)))
 	}
 }
 
@@ -366,16 +372,17 @@ func raceLoaded(o *owner, p unsafe.Pointer, size uintptr) {
 }
 
 // raceStoring reports an atomic store that is about to be made, and puts it in order.
-// It faults if the store would.
+// It faults if the store would. The stand-in is always 0. To the detector, a
+// CompareAndSwap that fails is an access that stores, and releases nothing.
 func raceStoring[T AtomicInteger](o *owner, p unsafe.Pointer) {
 	atomicOr(p, T(0))
 	size := unsafe.Sizeof(T(0))
 	switch at, _ := o.standIn(p, int(size)); {
 	case at == nil:
 	case size == 4:
-		atomic.StoreUint32((*uint32)(at), 0)
+		atomic.CompareAndSwapUint32((*uint32)(at), 1, 1)
 	default:
-		atomic.StoreUint64((*uint64)(at), 0)
+		atomic.CompareAndSwapUint64((*uint64)(at), 1, 1)
 	}
 	raceRelease(o, p, size)
 }
