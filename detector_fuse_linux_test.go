@@ -14,7 +14,7 @@ import (
 var childNumbers = registerChild("racers on a server", func(t testing.TB, names []string) {
 	say := func(what string, fns ...func()) {
 		before := runtime.RaceErrors()
-		beside(fns...)
+		unseenTurns(t, fns...)
 		fmt.Printf("%v: %s\n", runtime.RaceErrors() > before, what)
 	}
 	a, b, again := open(t, names[0], ReadWrite), open(t, names[1], ReadWrite), open(t, names[0], ReadWrite)

@@ -56,7 +56,7 @@ func racersOfLife() []racer {
 	})
 	return append(all, racer{"beyond the bound", false, func(t testing.TB) {
 		a, b, end := manyBlocks(t)
-		beside(func() { Put[uint32](a, end, 1) }, func() { Put[uint32](b, end, 1) })
+		unseenTurns(t, func() { Put[uint32](a, end, 1) }, func() { Put[uint32](b, end, 1) })
 	}}, racer{"a flag beyond the bound", false, func(t testing.TB) {
 		a, b, end := manyBlocks(t)
 		heap := new(int)
@@ -75,12 +75,18 @@ func racersOfLife() []racer {
 		allFlags(t, a, end)
 		f, g, heap := atomicAt[uint32](t, a, end), atomicAt[uint32](t, b, end+4), new(int)
 		unseenTurns(t, func() { *heap = 1; f.Store(0, 1) }, func() { g.Load(0); *heap = 2 })
+	}}, racer{"a flag beyond all bounds, which others then give back", false, func(t testing.TB) {
+		a, b, end := manyBlocks(t)
+		allFlags(t, a, end)
+		c, d := two(t, 100)
+		f, g, heap := atomicAt[uint32](t, c, 8), atomicAt[uint32](t, d, 8), new(int)
+		unseenTurns(t, func() { *heap = 1; f.Store(0, 1) }, func() { a.Close(); b.Close(); g.Load(0); *heap = 2 })
 	}}, racer{"within the bound, when the regions that used it up are closed", true, func(t testing.TB) {
 		a, b, _ := manyBlocks(t)
 		a.Close()
 		b.Close()
 		a, b = two(t, 100)
-		beside(func() { Put[uint32](a, 40, 1) }, func() { Put[uint32](b, 40, 1) })
+		unseenTurns(t, func() { Put[uint32](a, 40, 1) }, func() { Put[uint32](b, 40, 1) })
 	}}, racer{"64 goroutines and Close", false, func(t testing.TB) {
 		for range 20 {
 			a, b := two(t, 8192)

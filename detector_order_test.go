@@ -113,7 +113,13 @@ func racersOfOrder() []racer {
 	}
 
 	pair := func(name string, racy bool, run func(t testing.TB) (a, b func())) {
-		all = append(all, racer{name, racy, func(t testing.TB) { beside(run(t)) }})
+		all = append(all, racer{name, racy, func(t testing.TB) {
+			if a, b := run(t); racy {
+				unseenTurns(t, a, b)
+			} else {
+				beside(a, b)
+			}
+		}})
 	}
 	pair("AtomicView.Load and View.Set", true, func(t testing.TB) (_, _ func()) {
 		a, b := two(t, 100)
@@ -229,7 +235,7 @@ func racersOfOrder() []racer {
 		a, b := two(t, 100)
 		lock, data := atomicAt[uint32](t, a, 16), viewAt[uint64](t, a, 40)
 		other := viewAt[uint64](t, b, 40)
-		beside(func() {
+		unseenTurns(t, func() {
 			for !lock.CompareAndSwap(0, 0, 1) {
 			}
 			data.Set(0, data.At(0)+1)

@@ -86,7 +86,7 @@ func racersOfAccesses() (all []racer) {
 	add := func(store, load raceAccess) {
 		all = append(all, racer{store.name + " and " + load.name, true, func(t testing.TB) {
 			a, b := two(t, 100)
-			beside(func() { store.do(t, a, 40) }, func() { load.do(t, b, 40) })
+			unseenTurns(t, func() { store.do(t, a, 40) }, func() { load.do(t, b, 40) })
 		}}, racer{store.name + " before " + load.name, false, func(t testing.TB) {
 			a, b := two(t, 100)
 			flag, seen := atomicAt[uint32](t, a, 8), atomicAt[uint32](t, b, 8)
@@ -122,7 +122,7 @@ func racersOfRegions() []racer {
 	store := func(r *Region, off int) func() { return func() { Put[uint32](r, off, 1) } }
 	load := func(r *Region, off int) func() { return func() { Get[uint32](r, off) } }
 	pair := func(name string, racy bool, run func(t testing.TB) (a, b func())) racer {
-		return racer{name, racy, func(t testing.TB) { beside(run(t)) }}
+		return racer{name, racy, func(t testing.TB) { a, b := run(t); unseenTurns(t, a, b) }}
 	}
 	page := int64(os.Getpagesize())
 	return []racer{
