@@ -187,7 +187,7 @@ func (c Config) Open(name string) (*Region, error) {
 // before, or empty. The region owns the file, as with Open. Its first Sync also makes
 // the file's name durable.
 func (c Config) Create(name string, size int64) (*Region, error) {
-	return c.create("create", name, size, true)
+	return c.create("create", name, size, emptied)
 }
 
 // OpenOrCreate maps the file name ReadWrite as c says, and makes it if it is not
@@ -200,10 +200,19 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 // the file, as with Open. Its first Sync also makes the file's name durable.
 // Processes that call it at the same time all map the same file.
 func (c Config) OpenOrCreate(name string, size int64) (*Region, error) {
-	return c.create("open or create", name, size, false)
+	return c.create("open or create", name, size, kept)
 }
 
-func (c Config) create(op, name string, size int64, empty bool) (*Region, error) {
+// A making is what becomes of the bytes of a file that is given a size.
+type making int
+
+const (
+	emptied making = iota // all are new
+	kept                  // they stay; the file gets its old size back if it cannot be mapped
+	common                // they stay, and so does the new size: others may use it by then
+)
+
+func (c Config) create(op, name string, size int64, how making) (*Region, error) {
 	c, err := c.readWrite(op, name)
 	if err != nil {
 		return nil, err
@@ -214,7 +223,7 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 	if size < 0 {
 		return nil, failf(ErrRange, "%s %s: size %d is negative", op, name, size)
 	}
-	if _, _, err := c.extent(name, size); err != nil && empty {
+	if _, _, err := c.extent(name, size); err != nil && how == emptied {
 		return nil, err // before the file that is there loses its bytes
 	}
 	perm := c.Perm
@@ -235,10 +244,10 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 	m.changes.Store(1) // the size, for the first Sync
 	var r *Region
 	if err == nil {
-		r, err = c.fill(m, st, op, size, empty)
+		r, err = c.fill(m, st, op, size, how)
 	}
 	if err != nil {
-		if empty && made.made {
+		if how == emptied && made.made {
 			made.dir.remove(made.h, st.id)
 		}
 		m.dir.release()
@@ -248,19 +257,18 @@ func (c Config) create(op, name string, size int64, empty bool) (*Region, error)
 	return r, nil
 }
 
-// fill gives the file, of which st is known, at least size bytes, of which all are
-// new if empty says so, and maps it.
-func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (_ *Region, err error) {
+// fill gives the file, of which st is known, at least size bytes, and maps it.
+func (c Config) fill(m *mapping, st status, op string, size int64, how making) (_ *Region, err error) {
 	h := m.file.owned
 	m.join(st.id)
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	st.size, err = h.size()
-	if err == nil && (empty || size > st.size) {
+	if err == nil && (how == emptied || size > st.size) {
 		q := request{page: st.page, pooled: st.pooled}
 		err = q.whole(op, m.name, size)
 	}
-	if err == nil && empty && st.size > 0 {
+	if err == nil && how == emptied && st.size > 0 {
 		err, st.size = m.file.inode.shorten(h, 0), 0
 	}
 	if err != nil {
@@ -271,7 +279,7 @@ func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (
 		switch {
 		case !c.Sparse:
 			err = h.allocate(old, size-old)
-		case !empty: // the last byte: unlike ftruncate(2), it takes nothing from a file that others grow meanwhile
+		case how != emptied: // the last byte: unlike ftruncate(2), it takes nothing from a file that others grow meanwhile
 			err = h.allocate(size-1, 1)
 		default:
 			err = errors.ErrUnsupported
@@ -281,7 +289,7 @@ func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (
 			err = h.truncate(size)
 		}
 		st.size = size
-		if !empty { // others may have grown it further
+		if how != emptied { // others may have grown it further
 			now, _ := h.size()
 			st.size = max(size, now)
 		}
@@ -299,7 +307,7 @@ func (c Config) fill(m *mapping, st status, op string, size int64, empty bool) (
 		}
 	}
 	if err != nil {
-		if now, e := h.size(); e == nil && old < now && now <= size {
+		if now, e := h.size(); how != common && e == nil && old < now && now <= size {
 			m.file.inode.shorten(h, old)
 		}
 		return nil, err

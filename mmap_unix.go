@@ -84,25 +84,29 @@ func createFile(name string, perm fs.FileMode) (c created, err error) {
 	if err != nil { // it may be one that can be entered, not read
 		d.h, d.name = unix.AT_FDCWD, name
 	}
-	const flags = unix.O_RDWR | unix.O_NOFOLLOW
-	for range maxTries { // while others make the file and remove it
-		c.made = false
-		c.h, err = openAt(int(d.h), d.name, flags, 0)
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		c.made = true
-		c.h, err = openAt(int(d.h), d.name, flags|unix.O_CREAT|unix.O_EXCL, permissions(perm))
-		if !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
+	c.h, c.made, err = openOrMake(int(d.h), d.name, permissions(perm))
 	if err != nil {
 		d.close()
 		return created{}, err
 	}
 	c.dir = d
 	return c, nil
+}
+
+// openOrMake opens a file or makes it, and follows no symbolic link.
+func openOrMake(dir int, name string, perm uint32) (h handle, made bool, err error) {
+	const flags = unix.O_RDWR | unix.O_NOFOLLOW
+	for range maxTries { // while others make the file and remove it
+		h, err = openAt(dir, name, flags, 0)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return h, false, err
+		}
+		h, err = openAt(dir, name, flags|unix.O_CREAT|unix.O_EXCL, perm)
+		if !errors.Is(err, fs.ErrExist) {
+			return h, true, err
+		}
+	}
+	return noFile, false, err
 }
 
 // followed returns the name that the symbolic link of this name leads to, which

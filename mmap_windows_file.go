@@ -4,6 +4,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,7 +60,6 @@ func createHandle(name string, access, how, attributes uint32) (h handle, err er
 
 // createFile has no directory to open: see directory.
 func createFile(name string, perm fs.FileMode) (c created, err error) {
-	const access = windows.GENERIC_READ | windows.GENERIC_WRITE
 	full, err := filepath.Abs(name)
 	if err != nil {
 		full = name
@@ -68,18 +68,7 @@ func createFile(name string, perm fs.FileMode) (c created, err error) {
 	if perm&0o200 == 0 {
 		attributes = windows.FILE_ATTRIBUTE_READONLY
 	}
-	for range 100 { // while others make the file and remove it
-		c.made = false
-		c.h, err = createHandle(name, access, windows.OPEN_EXISTING, 0)
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		c.made = true
-		c.h, err = createHandle(name, access, windows.CREATE_NEW, attributes)
-		if !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
+	c.h, c.made, err = openOrMake(name, 0, attributes)
 	if err == nil && !c.made {
 		if st, e := c.h.standard(); e == nil && st.directory {
 			c.h.close()
@@ -91,6 +80,67 @@ func createFile(name string, perm fs.FileMode) (c created, err error) {
 	}
 	c.dir = &directory{h: noFile, name: full}
 	return c, nil
+}
+
+// openOrMake opens a file with flags, or makes it with attributes.
+func openOrMake(name string, flags, attributes uint32) (h handle, made bool, err error) {
+	const access = windows.GENERIC_READ | windows.GENERIC_WRITE
+	for range 100 { // while others make the file and remove it
+		h, err = createHandle(name, access, windows.OPEN_EXISTING, flags)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return h, false, err
+		}
+		h, err = createHandle(name, access, windows.CREATE_NEW, flags|attributes)
+		if !errors.Is(err, fs.ErrExist) {
+			return h, true, err
+		}
+	}
+	return noFile, false, err
+}
+
+// sharedFolder is the user's own, as a rule.
+func sharedFolder() (string, error) { return os.TempDir(), nil }
+
+// openShared looks for neither owner nor rights: the folder's access list keeps other
+// users out.
+func openShared(name string) (h handle, there string, err error) {
+	for range 100 { // while others remove the name
+		h, _, err = openOrMake(name, windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+		if err != nil {
+			return noFile, "", err
+		}
+		st, err := h.standard()
+		var attributes uint32
+		if err == nil {
+			attributes, err = h.attributes()
+		}
+		switch {
+		case err != nil:
+		case attributes&windows.FILE_ATTRIBUTE_REPARSE_POINT != 0:
+			there = "a symbolic link, or another reparse point,"
+		case st.directory:
+			there = "a directory"
+		case st.links > 1:
+			there = fmt.Sprintf("a file with %d names (hard links)", st.links)
+		case st.links == 1 && !st.deleting:
+			return h, "", nil
+		}
+		h.close()
+		if err != nil || there != "" {
+			return noFile, there, err
+		}
+	}
+	return noFile, "", os.NewSyscallError("CreateFile", windows.ERROR_FILE_NOT_FOUND)
+}
+
+func removeShared(name string) error {
+	return call("DeleteFile", func() error {
+		path, err := windows.UTF16PtrFromString(name)
+		if err != nil {
+			return err
+		}
+		return windows.DeleteFile(path)
+	})
 }
 
 // A directory is where a file has its name. Ordinary programs cannot open one to
@@ -145,6 +195,15 @@ func (h handle) info(class uint32, p unsafe.Pointer, size uintptr) error {
 func (h handle) standard() (st standardInfo, err error) {
 	err = h.info(windows.FileStandardInfo, unsafe.Pointer(&st), unsafe.Sizeof(st))
 	return st, err
+}
+
+func (h handle) attributes() (uint32, error) {
+	var about struct { // FILE_BASIC_INFO
+		_          [4]int64
+		attributes uint32
+	}
+	err := h.info(windows.FileBasicInfo, unsafe.Pointer(&about), unsafe.Sizeof(about))
+	return about.attributes, err
 }
 
 func (h handle) status() (status, error) {
@@ -264,12 +323,8 @@ func (h handle) setEnd(n int64) error {
 // takes nothing from a file that others made longer meanwhile. What NTFS and ReFS
 // add to a file that is not sparse they allocate, and a full disk is an error.
 func (h handle) allocate(off, n int64) error {
-	var about struct {
-		_          [4]int64
-		attributes uint32
-	}
-	err := h.info(windows.FileBasicInfo, unsafe.Pointer(&about), unsafe.Sizeof(about))
-	if err == nil && about.attributes&(windows.FILE_ATTRIBUTE_SPARSE_FILE|windows.FILE_ATTRIBUTE_COMPRESSED) != 0 {
+	attributes, err := h.attributes()
+	if err == nil && attributes&(windows.FILE_ATTRIBUTE_SPARSE_FILE|windows.FILE_ATTRIBUTE_COMPRESSED) != 0 {
 		return errors.ErrUnsupported
 	}
 	size, err := h.size()

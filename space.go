@@ -100,6 +100,15 @@ import (
 //		before. It keeps the bytes that are there. It follows symbolic links, also to no
 //		file yet: the directory is that of the file. dir is never nil. Where the directory
 //		cannot be opened, its h is noFile, of which close is nil.
+//	sharedFolder()
+//		where names of shared memory are. Its error is an *fs.PathError.
+//	openShared(name)
+//		opens a file in it to read and write, or makes it, closed to other users. It follows
+//		no symbolic link, and opens only a regular file of this user, with one name, that
+//		others cannot open. Of anything else it changes nothing, and says what is there, in
+//		words with an article; an error beside that is of the open that failed.
+//	removeShared(name)
+//		removes a name, of a file or a link.
 //	control(f, fn)
 //		calls fn with the handle of an *os.File, which stays open meanwhile, and returns
 //		fn's error; os.ErrClosed if f is closed.

@@ -1,0 +1,102 @@
+package mmap
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Shared maps the shared memory of a name, ReadWrite: whoever of the same user says the
+// same name has the same bytes. If it is not there it is made, with zeros, and it
+// stays until [RemoveShared] or the next start of the machine. If it is shorter than
+// size bytes, it grows to that. It never gets shorter: the region has all that there
+// is. With size 0, that may be nothing.
+//
+// The name is one element of a path, such as "example.com-prices". Choose one that no
+// other program has. On Linux the memory is the file of that name in /dev/shm, which C
+// opens by shm_open("/example.com-prices", ...) with the mode 0600. Where there is no
+// such folder, it is a file of [os.TempDir]: who shares has the same TMPDIR there. Region.Name
+// and errors have the whole path.
+//
+// Processes may call it at the same time; all map the same memory. What Shared adds is
+// allocated, so that no access faults for want of memory: too little is an error now.
+// What others have made with holes keeps them. If Shared fails, the memory may be there,
+// or longer. The region owns the file, as with [Open]; [Region.Resize] and [Region.Refresh] go on
+// from there, and any process of the user may truncate it beneath the others.
+//
+// Others could take the name first. So Shared maps only a regular file of this process's
+// effective user, without permissions for group and others, and with no other name (a
+// hard link). It looks at the file that it has opened, and neither follows a symbolic
+// link nor waits for the other end of a pipe. Anything else is [fs.ErrPermission], in a
+// sentence that says what is there, and stays as it is. A program that must not be kept
+// out by such a name hands a [MemFile] to its children instead. On Windows neither owner nor rights
+// are looked at: the temporary folder is the user's own. Where it is not, as for some
+// services, others can read and change what is in it.
+//
+// The memory does not survive the machine's next start, and so [Region.Sync] has nothing
+// to do in /dev/shm. A name that is no single element of a path is [os.ErrInvalid],
+// a negative size ErrRange. Any goroutine may call it at any time.
+func Shared(name string, size int64) (*Region, error) {
+	if size < 0 {
+		return nil, failf(ErrRange, "share %q: size %d is negative", name, size)
+	}
+	path, err := sharedPath("share", name)
+	if err != nil {
+		return nil, err
+	}
+	c := Config{Mode: ReadWrite}
+	if _, _, err := c.extent(path, size); err != nil {
+		return nil, err // before it is made so long
+	}
+	h, there, err := openShared(path)
+	if there != "" {
+		return nil, because(pathError(path, err), fs.ErrPermission,
+			"share %s: %s is there, and only a regular file of this user, closed to all others and with one name, is shared", path, there)
+	}
+	if err != nil {
+		return nil, unfitToOpen(path, err)
+	}
+	m := &mapping{name: path, file: file{owned: h, users: 1}}
+	m.changes.Store(1) // the size, for the first Sync
+	var r *Region
+	st, err := h.status()
+	if err == nil {
+		r, err = c.fill(m, st, "share", size, common)
+	}
+	if err != nil {
+		m.file.release()
+		return nil, pathError(path, err)
+	}
+	return r, nil
+}
+
+// RemoveShared removes a name that [Shared] made. The memory stays for those who have it
+// mapped, and goes with the last of them. Who says the name from then on has new memory.
+//
+// A name that is not there is [fs.ErrNotExist], and one that another user made
+// [fs.ErrPermission]; root may remove that. A symbolic link is removed itself. A
+// directory is an error. Any goroutine may call it at any time. On Windows a name cannot
+// be removed as long as anyone has the memory mapped.
+func RemoveShared(name string) error {
+	path, err := sharedPath("remove shared memory", name)
+	if err != nil {
+		return err
+	}
+	return asked(path, removeShared(path), "remove shared memory %s", path)
+}
+
+// sharedPath returns where the memory of a name is. A name that leads elsewhere, or
+// that the system takes for another one, is refused.
+func sharedPath(op, name string) (string, error) {
+	folder, err := sharedFolder()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, name)
+	full, err := filepath.Abs(path)
+	if err != nil || filepath.Base(full) != name || !filepath.IsLocal(name) || strings.ContainsRune(name, 0) {
+		return "", failf(os.ErrInvalid, "%s %q: the name is not one element of a path", op, name)
+	}
+	return path, nil
+}
