@@ -162,6 +162,21 @@ import (
 //	syncsWithoutFile
 //		space.sync alone makes data durable.
 //
+// # Waiting
+//
+// In any memory that is mapped, between all processes that share it. An error means
+// that this cannot be done here, or not now, and that the caller is to poll.
+//
+//	waitsInSystem
+//		there is more than the error.
+//	waitWord(p, old, d)
+//		waits for a wakeWord of p, if *p is old, and says whether that came. It looks and
+//		begins to wait in one step: a wakeWord comes before both or after. It may return
+//		early, as when a signal interrupts it, and at once if *p is not old.
+//	wakeWord(p, n)
+//		wakes at most n waiters, in any process, and returns how many, or 0 if the system
+//		does not tell. n is at least 1 and fits into 32 bits.
+//
 // # What the system's answers mean
 //
 //	limits()
