@@ -199,6 +199,31 @@
 //
 // Then the other side can send wrong bytes, and break nothing.
 //
+// # Processes that wait for each other
+//
+// [AtomicView.Wait] waits until another goroutine or process has changed a 32-bit
+// integer and called [AtomicView.Wake]. It may return without a reason, so it stands
+// in a loop:
+//
+//	for v.Load(0) == seen {
+//		if err := v.Wait(ctx, 0, seen); err != nil {
+//			return err
+//		}
+//	}
+//
+// The other side stores its data, then changes the integer, then wakes:
+//
+//	v.Add(0, 1)
+//	v.Wake(0, 1) // or math.MaxInt for all
+//
+// Use a counter that goes up with every change. A value that comes back looks like no
+// change to a waiter that was not fast enough. A 64-bit integer, such as a position in
+// a stream, has such a counter beside it: store the integer first, then the counter.
+//
+// A process that is killed or stopped wakes nobody, and leaves half done what it was
+// in the middle of. Give Wait a context with a deadline, and look then whether the
+// other side is still there. Where the system has no such wait, Wait polls.
+//
 // # Files
 //
 // A region keeps to the file that it mapped, whatever its name leads to later. It

@@ -144,6 +144,7 @@ func TestThePlatformTableSaysWhatTheSourceSays(t *testing.T) {
 		}
 		want["views see growth by others"] = yes("growsWithFile", "yes", "after Refresh")
 		want["Sync without the file"] = yes("syncsWithoutFile", "yes", "an error")
+		want["Wait sleeps in the system"] = yes("waitsInSystem", "yes", "polls")
 		if goos != "windows" {
 			want["huge pages of a pool"] = yes("hasPools", "yes", "no")
 			want["Close in one step"] = yes("replacesInOneStep", "yes", "access first")
