@@ -1,6 +1,7 @@
 package mmap_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -176,6 +177,8 @@ type atomicView[T, V any] interface {
 	Add(i int, d T) (sum T)
 	And(i int, m T) (old T)
 	Or(i int, m T) (old T)
+	Wait(ctx context.Context, i int, old T) error
+	Wake(i, n int) (int, error)
 }
 
 type registerView[T, V any] interface {

@@ -12,6 +12,7 @@ package mmap
 //	sync                                             durable means durable, through kills
 //	detector                                         the race detector reports programs with a race, and no others
 //	cold, cold_bench                                 cold data is waited for in system calls, and hot data costs nearly nothing
+//	wait                                             no wake-up is lost, between processes too; what else ends a wait
 //	registers                                        exactly one access of a device's register
 //	conformance                                      what public tests of mapped memory check, each by its name
 //	model, model_step                                random sequences of calls, against plain bytes

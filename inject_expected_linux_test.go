@@ -27,7 +27,7 @@ func (op *operation) expected(f refusal) outcome {
 	switch f.call {
 	case op.asked:
 		return fails
-	case "fstatfs", "munmap", "mlock2", "munlock", "pread", "pwrite", "mincore":
+	case "fstatfs", "futex", "munmap", "mlock2", "munlock", "pread", "pwrite", "mincore":
 		return works
 	case "madvise":
 		if !notThere && op.populates {

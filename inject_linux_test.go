@@ -61,6 +61,7 @@ var refusals = map[string][]unix.Errno{
 	"mincore":         {unix.EAGAIN},
 	"mlock2":          {unix.ENOMEM, unix.EPERM, unix.EAGAIN, unix.ENOSYS},
 	"munlock":         {unix.ENOMEM},
+	"futex":           {unix.ENOSYS, unix.EPERM, unix.EFAULT},
 	"madvise":         {unix.EINVAL, unix.ENOSYS, unix.EPERM, unix.ENOMEM, unix.EFAULT},
 	"msync":           {unix.EIO, unix.EINVAL, unix.EPERM},
 	"fsync":           {unix.EIO, unix.ENOSPC},

@@ -3,9 +3,12 @@
 package mmap
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -284,6 +287,22 @@ func others() (ops []*operation) {
 	sync := func(s *stage) error { return s.r.Sync() }
 	syncRange := func(s *stage) error { return s.r.SyncRange(10, 6) }
 	populate := func(s *stage) error { return s.r.Populate(0, ToEnd) }
+	wait := func(s *stage) error {
+		v := wordsOf(s, s.r)
+		ended, cancel := context.WithDeadline(context.Background(), time.Now())
+		defer cancel()
+		if err := v.Wait(&secondLook{Context: ended}, 1, v.Load(1)); err != context.DeadlineExceeded {
+			return fmt.Errorf("it ends with %w", err)
+		}
+		return nil
+	}
+	wake := func(s *stage) error {
+		n, err := wordsOf(s, s.r).Wake(1, 1)
+		if err == nil && n != 0 {
+			err = fmt.Errorf("it has woken %d", n)
+		}
+		return err
+	}
 	return append(ops,
 		&operation{what: "Protect as ReadOnly", prepare: rw, do: protect(ReadOnly)},
 		&operation{what: "Protect as ReadWrite", prepare: protected(rw), do: protect(ReadWrite)},
@@ -305,8 +324,24 @@ func others() (ops []*operation) {
 		&operation{what: "Unlock", asked: "munlock", prepare: opened(Config{Mode: ReadWrite, Lock: true}), do: func(s *stage) error { return s.r.Unlock(5, 10) }},
 		&operation{what: "Resident", asked: "mincore", prepare: rw, do: func(s *stage) error { _, err := s.r.Resident(5, 10); return err }},
 		&operation{what: "Advise", asked: "madvise", prepare: rw, do: func(s *stage) error { return s.r.Advise(5, 10, WillNeed) }},
+		&operation{what: "Wait", prepare: rw, do: wait},
+		&operation{what: "Wait in memory", prepare: memoryOf(Config{}), do: wait},
+		&operation{what: "Wake", prepare: rw, do: wake},
 		&operation{what: "Resize a borrowed file", prepare: borrowed, do: func(s *stage) error { return s.r.Resize(int64(longSize)) }},
 	)
+}
+
+// A secondLook is a context that is found to have ended the second time.
+type secondLook struct {
+	context.Context
+	looks int
+}
+
+func (c *secondLook) Err() error {
+	if c.looks++; c.looks == 1 {
+		return nil
+	}
+	return c.Context.Err()
 }
 
 func closings() (ops []*operation) {

@@ -32,7 +32,13 @@ const puppetPatience = 20 * time.Second
 // by cleanups that are registered after this: then the child ends.
 func startPuppet(t testing.TB, name string, args ...string) *puppet {
 	t.Helper()
-	p := &puppet{t: t, cmd: childCommand(t, name, args...), lines: make(chan string, 100)}
+	return startPuppetOf(t, childCommand(t, name, args...))
+}
+
+// startPuppetOf is startPuppet for a command that was made and changed before.
+func startPuppetOf(t testing.TB, cmd *exec.Cmd) *puppet {
+	t.Helper()
+	p := &puppet{t: t, cmd: cmd, lines: make(chan string, 100)}
 	p.cmd.Stderr = &p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

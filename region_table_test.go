@@ -2,6 +2,9 @@ package mmap
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +17,10 @@ func tryMethods(t testing.TB, r *Region, name string, tr trouble) {
 	t.Helper()
 	n := r.Len()
 	view, err := ViewOf[int32](r, 0, n/4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	word, err := AtomicOf[uint32](r, 0, n/4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +98,30 @@ func tryMethods(t testing.TB, r *Region, name string, tr trouble) {
 			check("Put", off, 8, count(true, err), err, true)
 			if there, _ := r.WriteAt(want[off:off+8], int64(off)); there < 8 && err == nil {
 				t.Errorf("%s: Put stored 8 bytes at %d, WriteAt %d", tr.name, off, there)
+			}
+		}
+	}
+
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, i := range []int{0, tr.bad/4 - 1, tr.bad / 4, tr.bad/4 + 1, n/4 - 1} {
+		if i < 0 || i >= n/4 {
+			continue
+		}
+		err := word.Wait(ended, i, binary.NativeEndian.Uint32(want[4*i:]))
+		if errors.Is(err, context.Canceled) { // it has seen the value, and would wait
+			err = nil
+		}
+		_, errWake := word.Wake(i, 1)
+		_, faults := tr.expected(inTurn, false, 4*i, 4*i+4)
+		for what, err := range map[string]error{"Wait": err, "Wake": errWake} {
+			switch {
+			case !faults && err != nil:
+				t.Errorf("%s, %s for word %d: %v, want no error", tr.name, what, i, err)
+			case faults && tr.kind == ErrClosed:
+				wantErr(t, err, tr.kind, name)
+			case faults:
+				wantFault(t, tr.name+", "+what, err, r, name, 4*i, tr.kind)
 			}
 		}
 	}
