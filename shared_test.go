@@ -150,30 +150,23 @@ func TestRemoveSharedRemovesTheNameOnly(t *testing.T) {
 
 // What others may have put in the place of a name, and how it looks afterwards.
 func TestSharedLeavesWhatIsNotItsOwn(t *testing.T) {
-	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	for what, tt := range map[string]struct {
-		make func(path string) error
+		make func(path, elsewhere string) error
 		word string
 	}{
-		"a directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "a directory"},
-		"a symbolic link": {func(path string) error { return os.Symlink(elsewhere, path) }, "a symbolic link"},
-		"a dangling link": {func(path string) error { return os.Symlink(elsewhere+"-not-there", path) }, "a symbolic link"},
-		"a hard link":     {func(path string) error { return os.Link(elsewhere, path) }, "2 names"},
+		"a directory":     {func(path, elsewhere string) error { return os.Mkdir(path, 0o700) }, "a directory"},
+		"a symbolic link": {func(path, elsewhere string) error { return os.Symlink(elsewhere, path) }, "a symbolic link"},
+		"a dangling link": {func(path, elsewhere string) error { return os.Symlink(elsewhere+"-not-there", path) }, "a symbolic link"},
+		"a hard link":     {func(path, elsewhere string) error { return os.Link(elsewhere, path) }, "2 names"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			name, path := newSharedName(t)
-			os.Remove(elsewhere)
+			elsewhere := path + "-elsewhere"
+			t.Cleanup(func() { os.Remove(elsewhere) })
 			if err := os.WriteFile(elsewhere, pattern(10), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if runtime.GOOS != "windows" && strings.HasPrefix(what, "a hard") {
-				elsewhere = path + "-elsewhere" // the same file system
-				t.Cleanup(func() { os.Remove(elsewhere) })
-				if err := os.WriteFile(elsewhere, pattern(10), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := tt.make(path); err != nil {
+			if err := tt.make(path, elsewhere); err != nil {
 				t.Skipf("cannot make %s: %v", what, err)
 			}
 			before, err := os.Lstat(path)
