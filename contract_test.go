@@ -76,6 +76,12 @@ var _ = struct {
 	return f
 }(mmap.Config{}))
 
+// Named memory.
+var (
+	_ func(name string, size int64) (*mmap.Region, error) = mmap.Shared
+	_ func(name string) error                             = mmap.RemoveShared
+)
+
 // Memory files.
 var (
 	_ func(name string, size int64) (*os.File, error) = mmap.MemFile

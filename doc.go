@@ -199,6 +199,12 @@
 //
 // Then the other side can send wrong bytes, and break nothing.
 //
+// Processes that are not parent and child agree on a name: [Shared] maps the memory of
+// that name, for all processes of one user, until [RemoveShared]. Another user can take
+// the name first. Then Shared is an error, and touches nothing. Any process of the
+// user can truncate the memory: Guard is for that. The program in examples/ring is a
+// queue between two processes, which goes on when either is killed.
+//
 // # Processes that wait for each other
 //
 // [AtomicView.Wait] waits until another goroutine or process has changed a 32-bit
@@ -227,7 +233,7 @@
 // # Files
 //
 // A region keeps to the file that it mapped, whatever its name leads to later. It
-// owns the file that Open, Create or OpenOrCreate opened, until Close. It borrows
+// owns the file that Open, Create, OpenOrCreate or Shared opened, until Close. It borrows
 // the one that Map was given, and duplicates nothing: see [Config.Map]. Closing an
 // owned file releases the fcntl(2) locks that the process has on that file, as any
 // close(2) does. Who uses such locks calls Map.
@@ -268,6 +274,10 @@
 // another: a program that appends should grow in large steps, such as a quarter of
 // what there is. Before Windows 10 (1803) a region of a file cannot grow, and its file
 // can be deleted or truncated only when nothing reaches the closed region any more.
+//
+// [Shared] has its names in /dev/shm on Linux. On the other systems they are files of
+// [os.TempDir], on a disk as a rule, which all processes must have in common. On Windows
+// [RemoveShared] needs that nobody has the memory mapped.
 //
 // macOS, FreeBSD, NetBSD, OpenBSD, DragonFly, Solaris and illumos take the plain
 // POSIX ways. Those are tested on Linux; what each system has of its own follows its

@@ -9,6 +9,7 @@ package mmap
 //	guard, guard_table, region_table, diagnose       a fault is an error, of every access and of every function
 //	resize, transfer, file                           a region never moves; growth, shrinking, other processes
 //	advice, resident, memfile                        what the system is told of memory, and tells; memory to hand over
+//	shared                                           named memory, and names that others took
 //	sync                                             durable means durable, through kills
 //	detector                                         the race detector reports programs with a race, and no others
 //	cold, cold_bench                                 cold data is waited for in system calls, and hot data costs nearly nothing

@@ -62,7 +62,9 @@ func createFile(name string, perm fs.FileMode) (created, error) {
 
 func sharedFolder() (string, error)                  { return os.TempDir(), nil }
 func openShared(name string) (handle, string, error) { return noFile, "", errors.ErrUnsupported }
-func removeShared(name string) error                 { return errors.ErrUnsupported }
+func removeShared(name string) error {
+	return os.NewSyscallError("unlink", errors.ErrUnsupported)
+}
 
 // control does not look at the file: nothing can be done with it.
 func control(f *os.File, fn func(h handle) error) error { return fn(0) }

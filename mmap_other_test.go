@@ -46,6 +46,9 @@ func TestEveryConstructorSaysThatNothingCanBeMapped(t *testing.T) {
 	}
 	r, err := Anonymous(100)
 	refused("Anonymous", memory, r, err)
+	r, err = Shared("name", 100)
+	refused("Shared", "name", r, err)
+	wantSentence(t, RemoveShared("name"), errors.ErrUnsupported, "remove shared memory", "name")
 
 	for what, c := range map[string]Config{
 		"Addr":      {Addr: 1 << 20},

@@ -85,8 +85,8 @@ func (r *Region) Mode() Mode {
 }
 
 // Name returns the name of the file, as it was given to Open, Create or
-// OpenOrCreate. After Map it is the Name of the [os.File]. Memory is called
-// "anonymous memory".
+// OpenOrCreate. After Map it is the Name of the [os.File], and after Shared the whole
+// path. Memory is called "anonymous memory".
 func (r *Region) Name() string {
 	if m, err := r.valid(""); err == nil {
 		return m.name

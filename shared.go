@@ -7,36 +7,38 @@ import (
 	"strings"
 )
 
-// Shared maps the shared memory of a name, ReadWrite: whoever of the same user says the
-// same name has the same bytes. If it is not there it is made, with zeros, and it
-// stays until [RemoveShared] or the next start of the machine. If it is shorter than
-// size bytes, it grows to that. It never gets shorter: the region has all that there
-// is. With size 0, that may be nothing.
+// Shared maps the memory of a name, ReadWrite: all processes of one user that say the
+// same name have the same bytes. If it is not there it is made, of zeros. If it is
+// shorter than size bytes, it grows to that. It never gets shorter, and the region has
+// all of it, which with size 0 may be nothing. It stays until [RemoveShared] or the
+// next start of the machine.
 //
-// The name is one element of a path, such as "example.com-prices". Choose one that no
-// other program has. On Linux the memory is the file of that name in /dev/shm, which C
-// opens by shm_open("/example.com-prices", ...) with the mode 0600. Where there is no
-// such folder, it is a file of [os.TempDir]: who shares has the same TMPDIR there. Region.Name
-// and errors have the whole path.
+// The name is one element of a path, such as "example.com-prices". On Linux the memory
+// is the file of that name in /dev/shm. C opens the same by
+// shm_open("/example.com-prices", O_RDWR|O_CREAT, 0600). Where there is no such folder,
+// it is a file of [os.TempDir], so that all who share must have the same TMPDIR.
+// [Region.Name] and errors have the whole path.
 //
 // Processes may call it at the same time; all map the same memory. What Shared adds is
 // allocated, so that no access faults for want of memory: too little is an error now.
-// What others have made with holes keeps them. If Shared fails, the memory may be there,
-// or longer. The region owns the file, as with [Open]; [Region.Resize] and [Region.Refresh] go on
-// from there, and any process of the user may truncate it beneath the others.
+// What others made with holes keeps them. If Shared fails, the memory may be there, or
+// longer. The region owns the file, as with [Open]. [Region.Resize] and
+// [Region.Refresh] go on from there. Any process of the user can truncate it: [Guard].
 //
-// Others could take the name first. So Shared maps only a regular file of this process's
-// effective user, without permissions for group and others, and with no other name (a
-// hard link). It looks at the file that it has opened, and neither follows a symbolic
-// link nor waits for the other end of a pipe. Anything else is [fs.ErrPermission], in a
-// sentence that says what is there, and stays as it is. A program that must not be kept
-// out by such a name hands a [MemFile] to its children instead. On Windows neither owner nor rights
-// are looked at: the temporary folder is the user's own. Where it is not, as for some
-// services, others can read and change what is in it.
+// Another user could take the name first. So Shared maps only a regular file that
+// belongs to this process's effective user, has no permissions for group and others,
+// and no second name (a hard link). It looks at the file that it has opened; it neither
+// follows a symbolic link nor waits for the other end of a pipe. Anything else is
+// [fs.ErrPermission], in a sentence that says what is there, and stays as it is. A
+// program that must not be kept out in this way hands a [MemFile] to its children.
 //
-// The memory does not survive the machine's next start, and so [Region.Sync] has nothing
-// to do in /dev/shm. A name that is no single element of a path is [os.ErrInvalid],
-// a negative size ErrRange. Any goroutine may call it at any time.
+// In /dev/shm nothing is durable, and [Region.Sync] has nothing to do. A name that is
+// not one element of a path is [os.ErrInvalid], a negative size ErrRange. Any goroutine
+// may call it at any time.
+//
+// On Windows neither owner nor permissions are looked at: the temporary folder is the
+// user's own, and its access list keeps others out. That of some services is open to
+// others.
 func Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
 		return nil, failf(ErrRange, "share %q: size %d is negative", name, size)
