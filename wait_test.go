@@ -226,8 +226,8 @@ func TestAWaitEndsAtItsDeadline(t *testing.T) {
 		v := words(t, 1)
 		var took time.Duration
 		for range 20 {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 			begin := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 			err := v.Wait(ctx, 0, 0)
 			took = time.Since(begin)
 			cancel()
