@@ -115,7 +115,9 @@
 // through whichever regions of the process the byte is reached. Views, [Get], [Put] and
 // the methods of Region that copy tell it what they load and store. An [AtomicView] puts
 // goroutines in order, for all memory. A plain access beside its operations is a race,
-// as it is beside those of sync/atomic.
+// as it is beside those of sync/atomic. With -race, an access through a view takes two
+// to four times as long as it would if the detector were not told, and an atomic store
+// about eight times.
 //
 // It cannot see everything:
 //
