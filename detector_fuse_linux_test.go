@@ -36,6 +36,13 @@ var childNumbers = registerChild("racers on a server", func(t testing.TB, names 
 	need(t, c, err)
 	d, err := Map(f, ReadWrite)
 	say("stores to one, through regions of one os.File", store(c), store(need(t, d, err)))
+	g, err := os.OpenFile(names[1], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	e, err := Map(g, ReadWrite)
+	say("stores to both, of two os.Files", func() { Put[uint32](c, 60, 1) }, func() { Put[uint32](need(t, e, err), 60, 1) })
 })
 
 func TestFilesOfOneNumberAreNotMistakenForOneByTheDetector(t *testing.T) {
@@ -43,7 +50,7 @@ func TestFilesOfOneNumberAreNotMistakenForOneByTheDetector(t *testing.T) {
 	names := []string{fs.create("a", 8192, 0, 77), fs.create("b", 8192, 0, 77)}
 	verdicts, stderr, _ := raceVerdicts(t, childCommand(t, childNumbers, names...))
 	for what, racy := range map[string]bool{
-		"stores to both": false, "stores to one, through one region": true,
+		"stores to both": false, "stores to both, of two os.Files": false, "stores to one, through one region": true,
 		"a flag that is reached by separate Opens": false, "stores to one, through regions of one os.File": true,
 	} {
 		if got, is := verdicts[what]; got != racy || !is {
