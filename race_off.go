@@ -14,6 +14,7 @@ func (*raceMirrors) join(m *mapping, hasOwnID bool)                             
 func (*raceMirrors) leave()                                                       {}
 func raceRead(o *owner, p unsafe.Pointer, n int)                                  {}
 func raceWrite(o *owner, p unsafe.Pointer, n int)                                 {}
+func raceLoaded(o *owner, p unsafe.Pointer, size uintptr)                         {}
 func raceLoad[T AtomicInteger](o *owner, p unsafe.Pointer) (x T)                  { return x }
 func raceStore[T AtomicInteger](o *owner, p unsafe.Pointer, x T)                  {}
 func raceUpdate[T AtomicInteger](o *owner, p unsafe.Pointer, f func(T) T) (old T) { return old }

@@ -88,6 +88,9 @@ func (v AtomicView[T]) Wait(ctx context.Context, i int, old T) error {
 		return v.unsupported("wait for", i)
 	}
 	err := v.region.wait(ctx, (*uint32)(p), uint32(old))
+	if raceEnabled && err == nil { // the integer was loaded
+		raceLoaded(v.region, p, 4)
+	}
 	runtime.KeepAlive(v.region)
 	return err
 }
