@@ -27,7 +27,9 @@ func init() {
 // callsOf returns the system calls that the library makes while fn runs.
 func callsOf(t testing.TB, fn func()) (calls []string) {
 	ask := func(call string) error {
-		calls = append(calls, call)
+		if call != "munmap" { // which the collector makes, of other regions
+			calls = append(calls, call)
+		}
 		return nil
 	}
 	intercept.Store(&ask)

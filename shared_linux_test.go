@@ -260,7 +260,12 @@ func TestEveryRefusedCallOfSharedIsAnErrorOfThatCall(t *testing.T) {
 			}
 		}
 		var calls []string
-		record := func(call string) error { calls = append(calls, call); return nil }
+		record := func(call string) error {
+			if call != "munmap" { // which the collector makes, of other regions
+				calls = append(calls, call)
+			}
+			return nil
+		}
 		set()
 		intercept.Store(&record)
 		r, err := Shared(name, 5000)
@@ -271,6 +276,9 @@ func TestEveryRefusedCallOfSharedIsAnErrorOfThatCall(t *testing.T) {
 				set()
 				i := 0
 				onCalls(t, func(c string) error {
+					if c == "munmap" {
+						return nil
+					}
 					if i++; i-1 == n || i-1 > n && errno == unix.EINTR && c == call {
 						return errno
 					}

@@ -64,7 +64,7 @@ func (l rings) Receive() ([]byte, error) {
 
 func (rings) Flush() error { return nil }
 
-var shapeOfBench = Shape{Slots: 4096, Bytes: messageBytes}
+var shapeOfBench = Shape{Slots: 1 << 16, Bytes: messageBytes}
 
 // linkOf makes this process's side of a link. The names of what both sides open begin
 // with base.
