@@ -4,6 +4,8 @@ import (
 	"errors"
 	"iter"
 	"runtime"
+	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -36,7 +38,47 @@ const (
 	// near is for how many windows a missing page counts. The system's read-ahead goes on
 	// when certain pages are brought in, and those may be there already.
 	near = 16
+
+	// recentBytes are what a copy remembers as one: that all of them were in memory.
+	recentBytes = 64 << 10
 )
+
+// rememberFor is for how long. Only tests change it.
+var rememberFor = 100 * time.Millisecond
+
+// A recent is of bytes that were in memory a moment ago, of which a copy does not ask
+// again: to ask takes a long time beside a copy of 64 KiB. It has the number of each
+// 64 KiB, and when they were seen, in milliseconds. Others with the same place in the
+// table take it over. Then a copy asks once too often. A page that was thrown out since
+// is a page fault.
+type recent [1024]atomic.Uint64
+
+const recentTime = 1<<24 - 1 // 4.6 hours of milliseconds
+
+var recentStart = time.Now()
+
+func recentNow() uint64 { return uint64(time.Since(recentStart).Milliseconds()) & recentTime }
+
+// has reports whether all blocks of the n bytes at off were seen.
+func (b *recent) has(off, n int) bool {
+	if b == nil {
+		return false
+	}
+	now, last := recentNow(), uint64(rememberFor.Milliseconds())
+	for i := off / recentBytes; i <= (off+n-1)/recentBytes; i++ {
+		x := b[i%len(b)].Load()
+		if x>>24 != uint64(i)+1 || (now-x)&recentTime >= last {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *recent) add(off, n int) {
+	for i := off / recentBytes; i <= (off+n-1)/recentBytes; i++ {
+		b[i%len(b)].Store((uint64(i)+1)<<24 | recentNow())
+	}
+}
 
 // An ahead brings a range of a mapping into memory, in order, before it is accessed.
 type ahead struct {
@@ -74,10 +116,31 @@ func (a *ahead) isMissing() bool {
 	if a.at == a.end || a.m.closed.Load() {
 		return false
 	}
-	from, to := a.m.span(a.at, a.window())
-	missing, told := a.m.space.missing(from, to)
-	if !told || a.m.untold {
-		missing = !a.trusts
+	if !a.trusts {
+		return a.m.isMissing(a.at, a.window(), false)
+	}
+	if a.m.recent.Load().has(a.at, a.window()) {
+		return false
+	}
+	// Whole blocks, to remember them.
+	at := a.at - a.at%recentBytes
+	end := min((a.at+a.window()+recentBytes-1)/recentBytes*recentBytes, int(a.m.len.Load()))
+	if at < end && !a.m.isMissing(at, end-at, true) {
+		if a.m.recent.Load() == nil {
+			a.m.recent.CompareAndSwap(nil, new(recent))
+		}
+		a.m.recent.Load().add(at, end-at)
+		return false
+	}
+	return a.m.isMissing(a.at, a.window(), true)
+}
+
+// isMissing reports whether a page of the n bytes at off is not in memory.
+func (m *mapping) isMissing(off, n int, trusts bool) bool {
+	from, to := m.span(off, n)
+	missing, told := m.space.missing(from, to)
+	if !told || m.untold {
+		missing = !trusts
 	}
 	return missing
 }

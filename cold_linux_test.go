@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,59 @@ func callsOf(t testing.TB, fn func()) (calls []string) {
 	return calls
 }
 
+// forgetAtOnce has copies ask each time whether pages are in memory.
+func forgetAtOnce(t testing.TB) {
+	old := rememberFor
+	rememberFor = 0
+	t.Cleanup(func() { rememberFor = old })
+}
+
+// A copy does not ask again of what it found in memory a moment ago.
+func TestWhatWasInMemoryIsNotAskedForAgain(t *testing.T) {
+	needLinuxWays(t, "mincore(2)")
+	old := rememberFor
+	rememberFor = time.Hour
+	defer func() { rememberFor = old }()
+	r := open(t, tempFile(t, pattern(4*window)), ReadWrite)
+	if err := r.Populate(0, ToEnd); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 4*window)
+	asks := func(n, off int) int {
+		t.Helper()
+		return len(callsOf(t, func() {
+			if k, err := r.ReadAt(p[:n], int64(off)); k != n || err != nil {
+				t.Errorf("ReadAt of %d bytes at %d: %d, %v", n, off, k, err)
+			}
+		}))
+	}
+	for _, tt := range []struct{ n, off, want int }{
+		{manyBytes, 100, 1},                            // of the two blocks in which it lies
+		{manyBytes, 0, 0}, {2*manyBytes - 200, 200, 0}, // nothing else
+		{2 * manyBytes, manyBytes, 1}, {3 * manyBytes, 0, 0}, // one block more
+		{4 * window, 0, 4}, {4 * window, 0, 0}, {window, 3 * window, 0},
+	} {
+		if got := asks(tt.n, tt.off); got != tt.want {
+			t.Errorf("%d bytes at %d: asked %d times, want %d", tt.n, tt.off, got, tt.want)
+		}
+	}
+	rememberFor = 0
+	if asks(window, 0) != 1 {
+		t.Error("it is remembered for ever")
+	}
+	rememberFor = time.Hour
+	if asks(window, 0); asks(window, 0) != 0 {
+		t.Error("it is not remembered")
+	}
+	if calls := callsOf(t, func() { emptyLoop(mustView[uint8](r), window) }); len(calls) != 4 {
+		t.Errorf("Chunks relies on what a copy remembers: %v", calls)
+	}
+	forget(t, r) // of which nobody tells
+	if there, err := r.Resident(0, 1); err == nil && !there[0] && asks(window, 0) != 0 {
+		t.Error("it was asked for again")
+	}
+}
+
 // coldRegion is of a file of n bytes of which no page is in memory.
 func coldRegion(t testing.TB, n int, c Config) *Region {
 	t.Helper()
@@ -55,6 +109,7 @@ func coldRegion(t testing.TB, n int, c Config) *Region {
 }
 
 func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
+	forgetAtOnce(t)
 	const size = 4 * window
 	r := open(t, tempFile(t, pattern(size)), ReadWrite)
 	if err := r.Populate(0, ToEnd); err != nil {

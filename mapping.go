@@ -23,7 +23,7 @@ import (
 //     dir. The atomics len, cap, mode,
 //     closed and taken are stored under mu too, and loaded anywhere. So is race.
 //   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
-//     only counts up; synced, which follows it; follows, a guess.
+//     only counts up; synced, which follows it; follows and recent, guesses.
 //   - node belongs to the registry, owner is fixed, file guards itself.
 //
 // # Locks
@@ -78,6 +78,7 @@ type mapping struct {
 	changes    atomic.Uint32 // how often this region changed the file's size
 	synced     atomic.Uint32 // up to which of them the size is durable
 	follows    atomic.Int64  // where what is accessed in order goes on: see ahead
+	recent     atomic.Pointer[recent]
 
 	mu     sync.Mutex
 	space  space
