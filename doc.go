@@ -115,9 +115,8 @@
 // through whichever regions of the process the byte is reached. Views, [Get], [Put] and
 // the methods of Region that copy tell it what they load and store. An [AtomicView] puts
 // goroutines in order, for all memory. A plain access beside its operations is a race,
-// as it is beside those of sync/atomic. With -race, an access through a view takes two
-// to four times as long as it would if the detector were not told, and an atomic store
-// about eight times.
+// as it is beside those of sync/atomic. With -race, an access through a view takes
+// about 0.1 µs, and an operation of an AtomicView up to 1 µs.
 //
 // It cannot see everything:
 //
@@ -149,7 +148,7 @@
 //     ahead, and asks the system once for each MiB.
 //   - To take a copy: [Region.ReadAt], [View.CopyTo], [Region.WriteTo]. Those of 64 KiB
 //     or more ask first whether pages are missing, and wait in a system call if so.
-//     Shorter ones, [Get] and views do not ask: it would cost more than the copy.
+//     What was there is not asked for again within a tenth of a second. Shorter ones, [Get] and views do not ask: it would cost more than the copy.
 //   - To access a place that may be cold, by a view: [View.Populate] before it.
 //   - To have data read while the program does other things: [Region.Advise] with
 //     [WillNeed].
