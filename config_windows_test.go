@@ -118,7 +118,7 @@ func TestPopulatePrefetchesAndTouchesEveryView(t *testing.T) {
 	r, _ := manyViews(t, Config{}, pages)
 	var err error
 	calls := callsOf(func() { err = r.Populate(0, ToEnd) })
-	if n := callCount(calls, "PrefetchVirtualMemory"); err != nil || n != pages || !slices.Contains(calls, "ReadFile") {
+	if n := callCount(calls, "PrefetchVirtualMemory"); err != nil || n < pages || !slices.Contains(calls, "ReadFile") {
 		t.Errorf("%v, calls %q", err, calls)
 	}
 	// That the prefetch is refused is no failure.
