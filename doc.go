@@ -3,6 +3,9 @@
 //
 //   - To read or change a file in place: [Open], [Create] or [OpenOrCreate], then [ViewOf].
 //   - To survive what others do to the file: wrap loops over views in [Guard].
+//   - To share memory with other processes: [AtomicOf] on a file, [Shared] or [MemFile].
+//   - To go over a file that is not in memory yet: [View.Chunks].
+//   - To access the registers of a device: [Map] and [RegistersOf].
 //   - To have every option of mmap(2): [Config]. For an open file or a device: [Map].
 //
 // A [Region] owns a mapping. Views of it load and store the mapped bytes
@@ -81,7 +84,7 @@
 // that returns an error turns it into one: a [*FaultError], which says where and
 // why. [Guard] does the same for accesses of your own, on the goroutine that calls
 // it; its documentation lists what it cannot reach. A fault elsewhere ends the
-// process.
+// process: "unexpected fault address 0x7f...", "fatal error: fault".
 //
 //	err := mmap.Guard(func() error {
 //		sum := 0 // fn's own variable: see Guard
@@ -97,8 +100,9 @@
 //
 // Faults are found page by page. When a file is truncated in the middle of a page,
 // the rest of that page reads as zero, and what is stored there is lost. Neither is
-// a fault (mmap(2), NOTES). [Region.Sync] notices and says [ErrTruncated].
-// Only accesses that the compiler makes can fault: it may leave out a load whose
+// a fault (mmap(2), NOTES). [Region.Sync] of a ReadWrite region notices and says
+// [ErrTruncated]. To be sure that all of a file was there while it was only read, call
+// [Region.Refresh] at the end, and compare Len. Only accesses that the compiler makes can fault: it may leave out a load whose
 // result is not used.
 //
 // # Threads
@@ -121,6 +125,7 @@
 // It cannot see everything:
 //
 //   - Raw memory: what is done to what Bytes, Reserved, Slice and Ptr return.
+//   - What is read and written through an [os.File].
 //   - Other processes: what they store, and an order that goes through one. Data in
 //     ordinary memory that goroutines hand over by way of another process can be
 //     reported although there is no race.
@@ -132,10 +137,13 @@
 //
 // Regions from separate calls of [Open] count as one file where the system can be sure
 // that they are: on Linux on ext4, XFS, Btrfs, F2FS, tmpfs and hugetlbfs. Elsewhere,
-// overlayfs and network file systems included, those of one [os.File] do, and for the
+// overlayfs (as in containers) and network file systems included, those of one [os.File] do, and for the
 // order of AtomicViews all that have one inode number. A CopyOnWrite region counts as
 // memory of its own. A file that is reached by two numbers (of overlayfs, and beneath it)
 // counts as two.
+//
+// The addresses in a report are of the detector's own memory. Their last three digits
+// are those of the offset in the file; the stacks show the accesses.
 //
 // # Cold data
 //
@@ -218,6 +226,9 @@
 //		}
 //	}
 //
+// Wait itself returns an error after Close or a truncation. Load faults then, so the
+// whole loop belongs under [Guard].
+//
 // The other side stores its data, then changes the integer, then wakes:
 //
 //	v.Add(0, 1)
@@ -229,7 +240,10 @@
 //
 // A process that is killed or stopped wakes nobody, and leaves half done what it was
 // in the middle of. Give Wait a context with a deadline, and look then whether the
-// other side is still there. Where the system has no such wait, Wait polls.
+// other side is still there. Each side can hold a lock on a byte of a file, which the
+// system releases when its process ends, however that comes: examples/ring does so. Or
+// each side counts up an integer now and then. Then a process that is stopped looks
+// dead, too. Where the system has no such wait, Wait polls.
 //
 // # Files
 //

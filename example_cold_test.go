@@ -28,7 +28,7 @@ func ExampleView_Chunks() {
 	var sum uint64
 	err := mmap.Guard(func() error {
 		s := uint64(0)
-		for _, chunk := range v.Chunks(1 << 16) {
+		for _, chunk := range v.Chunks(1 << 16) { // 256 KiB each
 			for x := range chunk.Values() {
 				s += uint64(x)
 			}

@@ -4,6 +4,7 @@ package mmap_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -122,10 +123,20 @@ func ExampleRegistersOf() {
 	defer r.Close()
 	const control, status = 0x20 / 4, 0x24 / 4
 	registers := must(mmap.RegistersOf[uint32](r, 0, mmap.ToEnd))
-	registers.Store(control, 0x80)       // one store of 32 bits, which reads nothing
-	fmt.Println(registers.Load(control), // one load of 32 bits
-		registers.Load(status)&1 != 0)
-	// Output: 128 false
+	use := func() error {
+		registers.Store(control, 0x80)       // one store of 32 bits, which reads nothing
+		fmt.Println(registers.Load(control), // one load of 32 bits
+			registers.Load(status)&1 != 0)
+		registers.Store(control, registers.Load(control)|1) // to set a bit: a load and a store
+		return nil
+	}
+	fmt.Println(mmap.Guard(use))
+	r.Close()
+	fmt.Println(errors.Is(mmap.Guard(use), mmap.ErrClosed)) // and no crash
+	// Output:
+	// 128 false
+	// <nil>
+	// true
 }
 
 func ExampleAtomicView() {

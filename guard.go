@@ -14,11 +14,13 @@ import (
 
 // Guard runs fn and returns what it returns. If fn accesses memory of a region
 // that cannot be accessed, Guard stops fn there and returns a [*FaultError]: the
-// region was closed, its file was truncated, it is read-only, or the system could
-// not supply or store the page.
+// region was closed, its file was truncated, it has become read-only, or the system
+// could not supply or store the page. A bad index, and a store through a view that was
+// made read-only, are no faults. They panic through Guard as without it.
 //
 // Without a fault, Guard costs about ten nanoseconds and no allocation. It may be
-// called from any number of goroutines at a time. A variable of fn's surroundings
+// called from any number of goroutines at a time, and may last as long as the program:
+// fn may be a main loop that waits in between. A variable of fn's surroundings
 // that fn changes lives on the heap, and a tight loop over it is three to eight
 // times slower: use a variable of fn's own, and store it once at the end.
 //

@@ -42,7 +42,12 @@ import (
 // A device that does not answer is the system's affair: as a rule it reads as all
 // ones.
 //
-// Any goroutine may use Registers at any time. They have no lock. The race detector
+// An index counts registers, and a data sheet bytes: byte 0x24 is index 0x24/4 of
+// registers of 32 bits. Registers of several widths may be made over the same bytes. To
+// change some bits is a Load and then a Store. In between, another goroutine may do the
+// same: they have no lock. [Get] and [Put] are not for registers.
+//
+// Any goroutine may use Registers at any time. The race detector
 // neither looks at registers nor takes order from them.
 type Registers[T Integer] struct {
 	// Flat, for the reason that View has.

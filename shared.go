@@ -13,6 +13,11 @@ import (
 // all of it, which with size 0 may be nothing. It stays until [RemoveShared] or the
 // next start of the machine.
 //
+// What is there may be left from a program that was killed in the middle of its work:
+// give it a header that says what is valid. Who removes the name is for the programs to
+// agree on: the one that ends last, or nobody. After it is removed, those who have it
+// mapped keep the old memory, do not notice, and meet nobody new.
+//
 // The name is one element of a path, such as "example.com-prices". On Linux the memory
 // is the file of that name in /dev/shm. C opens the same by
 // shm_open("/example.com-prices", O_RDWR|O_CREAT, 0600). Where there is no such folder,
