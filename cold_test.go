@@ -235,6 +235,7 @@ func TestARegionThatGrowsInALoopOverChunks(t *testing.T) {
 }
 
 func TestAViewKeepsItsRegionInALoopOverItsChunks(t *testing.T) {
+	needMappings(t)
 	want := pattern(3 * window)
 	chunks := func() func(func(int, View[uint8]) bool) {
 		r, err := Open(tempFile(t, want), ReadOnly)
