@@ -249,6 +249,7 @@ func TestAFailedSharedNeverShortens(t *testing.T) {
 }
 
 func TestEveryRefusedCallOfSharedIsAnErrorOfThatCall(t *testing.T) {
+	collectAll(t) // which closes files, too
 	for _, prepare := range []string{"new", "there"} {
 		name, path := newSharedName(t)
 		set := func() {
