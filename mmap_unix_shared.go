@@ -31,7 +31,7 @@ func sharedFolder() (string, error) {
 // openShared looks at what it has opened, not at the name, which may lead elsewhere a
 // moment later. The name tells only why the open failed.
 func openShared(name string) (h handle, there string, err error) {
-	for range maxTries { // while others remove the name
+	for range 100 * maxTries { // while others, many at a time, make and remove the name
 		var st unix.Stat_t
 		h, _, err = openOrMake(unix.AT_FDCWD, name, 0o600)
 		if err != nil {
