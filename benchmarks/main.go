@@ -1,0 +1,93 @@
+// Benchmarks measures, side by side in one run, package mmap, other ways in Go to do
+// the same work, and C.
+//
+//	go run .           # everything: takes half an hour, and 6 GB of disk
+//	go run . -quick    # less of everything: takes 3 minutes
+//	go run . -run scan # only the workloads whose names match
+//
+// It writes a table and plots to results. With -check it fails if a goal that compares
+// code with code is missed by more than 10 percent.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// A workload prepares data, and holds contests.
+type workload struct {
+	name string
+	run  func(*session) error
+}
+
+var workloads = []workload{
+	{"random", randomAccess},
+}
+
+func main() {
+	quick := flag.Bool("quick", false, "less of everything: under 3 minutes")
+	run := flag.String("run", "", "only workloads whose names match this regular `expression`")
+	check := flag.Bool("check", false, "fail if a goal that compares code with code is missed by more than 10 percent")
+	dir := flag.String("dir", os.TempDir(), "`folder` for the files that are mapped; a disk, not memory")
+	out := flag.String("out", "results", "`folder` for the table and the plots")
+	flag.Parse()
+	if err := measure(*quick, *check, *run, *dir, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(quick, check bool, run, dir, out string) error {
+	only, err := regexp.Compile(run)
+	if err != nil {
+		return err
+	}
+	dir, err = os.MkdirTemp(dir, "mmap-benchmarks")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s := &session{quick: quick, dir: dir}
+	start := time.Now()
+	for _, w := range workloads {
+		if !only.MatchString(w.name) {
+			continue
+		}
+		if err := w.run(s); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	progress("")
+	if err := s.write(out, time.Since(start)); err != nil {
+		return err
+	}
+	if check {
+		return s.check()
+	}
+	return nil
+}
+
+// check returns an error that lists the goals that are missed.
+func (s *session) check() error {
+	var missed []string
+	for _, r := range s.results {
+		for _, v := range r.met {
+			if v.code && !v.within(1.1) {
+				missed = append(missed, fmt.Sprintf("%s: %s: %.4g, not %s", r.name, v.text, v.got, v.limit()))
+			}
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("missed by more than 10 percent:\n%s", strings.Join(missed, "\n"))
+	}
+	return nil
+}
+
+// progress shows what is being done, in one line.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+}
