@@ -18,38 +18,53 @@ import (
 // each reversed if reversed. It returns how many were copied before the first
 // that could not be, and why.
 func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
-	distance := uintptr(dst) - uintptr(src)
-	bytes := uintptr(n) * uintptr(size)
-	if distance >= bytes && -distance >= bytes {
-		var f *fault
-		if reversed {
-			f = tryCopy(dst, src, n*size, size, reversed)
-		} else {
-			f = tryMove(unsafe.Slice((*byte)(dst), bytes), unsafe.Slice((*byte)(src), bytes))
-		}
-		if f == nil {
+	if apart(dst, src, n*size) {
+		if reversed && tryCopy(dst, src, n*size, size, reversed) == nil || !reversed && move(dst, src, n*size) {
 			return n, nil
 		}
 	}
-	if distance == 0 || distance >= bytes {
+	if distance := uintptr(dst) - uintptr(src); distance == 0 || distance >= uintptr(n*size) {
 		return transferUpwards(dst, src, n, size, reversed)
 	}
 	return transferDownwards(dst, src, n, size, reversed)
 }
 
-// tryMove is copy, and returns the fault that stopped it.
-func tryMove(dst, src []byte) (f *fault) {
-	old, done := debug.SetPanicOnFault(true), false
-	defer func() { // what scope does, without a call that every small copy would pay for
+// apart reports whether n bytes at dst and n bytes at src do not overlap.
+func apart(dst, src unsafe.Pointer, n int) bool {
+	distance := uintptr(dst) - uintptr(src)
+	return distance >= uintptr(n) && -distance >= uintptr(n)
+}
+
+// move copies n bytes, and reports whether it could. The two sides are apart.
+//
+// It is what every small copy pays for. So it does what scope does without scope's
+// calls, and copies up to 16 bytes as two words that may overlap: the built-in copy
+// would be one call more. What is left above a bare copy is the flag, 1.5 ns, and the
+// deferred call, 3 ns.
+func move(dst, src unsafe.Pointer, n int) (done bool) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
 		debug.SetPanicOnFault(old)
 		if !done {
-			f = faultOrPanic(recover())
+			faultOrPanic(recover())
 		}
 	}()
-	copy(dst, src)
-	done = true
-	return nil
+	switch {
+	case hasWords && n >= 8 && n <= 16:
+		first, last := *(*uint64)(src), *(*uint64)(unsafe.Add(src, n-8))
+		*(*uint64)(dst), *(*uint64)(unsafe.Add(dst, n-8)) = first, last
+	case hasWords && n >= 4 && n <= 8:
+		first, last := *(*uint32)(src), *(*uint32)(unsafe.Add(src, n-4))
+		*(*uint32)(dst), *(*uint32)(unsafe.Add(dst, n-4)) = first, last
+	default:
+		copy(unsafe.Slice((*byte)(dst), n), unsafe.Slice((*byte)(src), n))
+	}
+	return true
 }
+
+// hasWords says that a word may have any address, also to the race detector, which
+// would see two accesses of a byte that lies in both words.
+const hasWords = unalignedAccess && !raceEnabled
 
 // tryCopy copies n bytes, whole elements of size bytes, and returns the fault that
 // stopped it.

@@ -400,19 +400,32 @@ func (v View[T]) Sync() error {
 // [*FaultError] where the file was truncated.
 func Get[T Fixed](r *Region, off int) (T, error) {
 	var x T
+	if m := r.few(int64(off), int(unsafe.Sizeof(x))); m != nil && move(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x))) {
+		if raceEnabled {
+			raceRead(r.o, m.at(off), int(unsafe.Sizeof(x)))
+		}
+		runtime.KeepAlive(r.o)
+		return x, nil
+	}
+	err := r.get(unsafe.Pointer(&x), off, int(unsafe.Sizeof(x)))
+	return x, err
+}
+
+// get loads size bytes to p.
+func (r *Region) get(p unsafe.Pointer, off, size int) error {
 	m, err := r.valid("get")
 	if err != nil {
-		return x, err
+		return err
 	}
-	if _, err = m.within("get", off, int(unsafe.Sizeof(x))); err == nil {
-		var n int
-		n, err = transfer(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x)), 1, false)
-		if raceEnabled {
-			raceRead(r.o, m.at(off), n)
-		}
+	if _, err := m.within("get", off, size); err != nil {
+		return err
+	}
+	n, err := transfer(p, m.at(off), size, 1, false)
+	if raceEnabled {
+		raceRead(r.o, m.at(off), n)
 	}
 	runtime.KeepAlive(r.o)
-	return x, err
+	return err
 }
 
 // Put stores x at byte off of the region, at any alignment, in the machine's byte
@@ -420,18 +433,29 @@ func Get[T Fixed](r *Region, off int) (T, error) {
 // [*FaultError] where the file was truncated or the disk is full. A value that
 // straddles the end of what is there may then be stored in part.
 func Put[T Fixed](r *Region, off int, x T) error {
+	if m := r.few(int64(off), int(unsafe.Sizeof(x))); m != nil && Mode(m.mode.Load()) != ReadOnly && move(m.at(off), unsafe.Pointer(&x), int(unsafe.Sizeof(x))) {
+		if raceEnabled {
+			raceWrite(r.o, m.at(off), int(unsafe.Sizeof(x)))
+		}
+		runtime.KeepAlive(r.o)
+		return nil
+	}
+	return r.put(unsafe.Pointer(&x), off, int(unsafe.Sizeof(x)))
+}
+
+// put stores size bytes from p.
+func (r *Region) put(p unsafe.Pointer, off, size int) error {
 	m, err := r.valid("put")
 	if err != nil {
 		return err
 	}
-	size := int(unsafe.Sizeof(x))
 	if _, err := m.within("put", off, size); err != nil {
 		return err
 	}
 	if Mode(m.mode.Load()) == ReadOnly {
 		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only", size, off, m.describe())
 	}
-	n, err := transfer(m.at(off), unsafe.Pointer(&x), size, 1, false)
+	n, err := transfer(m.at(off), p, size, 1, false)
 	if raceEnabled {
 		raceWrite(r.o, m.at(off), n)
 	}
