@@ -159,9 +159,15 @@ func (n *inode) hold() {
 // byte missing, and after, for whoever was mapped in between.
 func (n *inode) shorten(h handle, size int64) error {
 	n.shrinks.Add(1)
-	defer n.shrinks.Add(1)
-	return h.truncate(size)
+	err := h.truncate(size)
+	shortenings.Add(1)
+	n.shrinks.Add(1)
+	return err
 }
+
+// shortenings goes up when this process has shortened any file. A size that is asked for
+// in between, and not yet known to an inode, may be from before.
+var shortenings atomic.Uint64
 
 func (n *inode) release() {
 	inodes.Lock()

@@ -24,6 +24,7 @@ const noFile handle = -1
 const (
 	growsWithFile    = true
 	syncsWithoutFile = false
+	unmapsNeighbours = false
 )
 
 func mapSpace(h handle, q *request) (space, error) { return space{}, errors.ErrUnsupported }

@@ -19,7 +19,10 @@ type system struct {
 	memory bool // pages of no file
 }
 
-const growsWithFile = true
+const (
+	growsWithFile    = true
+	unmapsNeighbours = true // munmap(2)
+)
 
 // A handle is a file descriptor.
 type handle int

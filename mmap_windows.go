@@ -83,6 +83,7 @@ import (
 const (
 	growsWithFile    = false
 	syncsWithoutFile = false
+	unmapsNeighbours = false
 )
 
 // address returns the address of an offset.

@@ -84,13 +84,14 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 
 // place maps the file h, and makes the Region.
 func (c Config) place(m *mapping, h handle) (*Region, error) {
+	before := shortenings.Load()
 	st, err := h.status()
 	if err == nil {
 		m.join(st.id)
-		switch st.kind {
-		case regular: // the size from before is older than what join knows
+		switch {
+		case st.kind == regular && shortenings.Load() != before: // then the size is older than what join knows
 			st.size, err = h.size()
-		case block:
+		case st.kind == block:
 			st.size, _ = h.size() // 0 if it has no medium, or does not tell
 		}
 	}

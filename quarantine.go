@@ -1,8 +1,10 @@
 package mmap
 
 import (
+	"cmp"
 	"container/list"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -133,15 +135,22 @@ func (m *mapping) letGo() error {
 // release gives everything back, address space included. Of a region that was
 // never closed it does so on a goroutine of its own: close(2) may wait for a disk,
 // and all cleanups of the program have to share a few goroutines.
-func (m *mapping) release() {
-	if m.closed.Load() || m.file.inode == nil {
-		m.unmap()
-	} else {
-		go m.unmap()
+func (m *mapping) release() { release([]*mapping{m}) }
+
+func release(all []*mapping) {
+	spaces := make([]space, 0, len(all))
+	for _, m := range all {
+		if m.closed.Load() || m.file.inode == nil {
+			spaces = append(spaces, m.end())
+		} else {
+			go func() { unmapped.release(m.end()) }()
+		}
 	}
+	unmapped.release(spaces...)
 }
 
-func (m *mapping) unmap() {
+// end gives everything back but the address space, and returns that.
+func (m *mapping) end() space {
 	if !m.closed.Swap(true) {
 		if m.lingers {
 			m.writeBackAll()
@@ -150,11 +159,13 @@ func (m *mapping) unmap() {
 	}
 	if m.space.size > 0 {
 		registry.remove(m)
-		unmapped.release(m.space)
 	}
+	return m.space
 }
 
-// unmapped gives address space back. Where the system has put several tombstones
+// unmapped gives address space back, neighbours in one call: the tombstones of regions
+// that came one after the other lie side by side. To unmap each by itself would take 2 us,
+// as long as to map a small file. Where the system has put several tombstones
 // together and is at its limit of mappings, it refuses to cut one out: then that
 // waits for the next time.
 var unmapped leftovers
@@ -164,18 +175,35 @@ type leftovers struct {
 	left []space
 }
 
-func (l *leftovers) release(s space) {
+func (l *leftovers) release(all ...space) {
 	l.mu.Lock()
-	all := append(l.left, s)
+	all = append(all, l.left...)
 	l.left = nil
 	l.mu.Unlock()
-	for _, s := range all {
-		if s.unmap() != nil {
+	for _, s := range joined(all) {
+		if s.size > 0 && s.unmap() != nil {
 			l.mu.Lock()
 			l.left = append(l.left, s)
 			l.mu.Unlock()
 		}
 	}
+}
+
+// joined makes one of spaces that lie side by side, where the system unmaps them so.
+func joined(all []space) []space {
+	if !unmapsNeighbours || len(all) < 2 {
+		return all
+	}
+	slices.SortFunc(all, func(a, b space) int { return cmp.Compare(uintptr(a.addr), uintptr(b.addr)) })
+	runs := all[:1]
+	for _, s := range all[1:] {
+		if last := &runs[len(runs)-1]; uintptr(last.addr)+last.size == uintptr(s.addr) {
+			last.size += s.size
+		} else {
+			runs = append(runs, s)
+		}
+	}
+	return runs
 }
 
 // A quarantine holds mappings that may still be accessed, oldest first, within a
@@ -199,6 +227,10 @@ var (
 
 const budgetShare = 8
 
+// batch is how many leave a quarantine that has too many, so that they are unmapped
+// together: see unmapped.
+const batch = 100
+
 // hold puts m into the quarantine, and releases those that it displaces. It
 // returns m's number: they count up from 1.
 func (q *quarantine) hold(m *mapping) (seq uint64) {
@@ -208,7 +240,12 @@ func (q *quarantine) hold(m *mapping) (seq uint64) {
 	q.bytes += m.space.size
 	seq = q.out + uint64(q.held.Len())
 	var old []*mapping
-	for q.held.Len() > budget.mappings || q.bytes > budget.bytes {
+	if q.held.Len() > budget.mappings {
+		for range min(batch, q.held.Len()) {
+			old = append(old, q.pop())
+		}
+	}
+	for q.bytes > budget.bytes {
 		old = append(old, q.pop())
 	}
 	q.mu.Unlock()
@@ -242,12 +279,6 @@ func (q *quarantine) pop() *mapping {
 	q.bytes -= m.space.size
 	q.out++
 	return m
-}
-
-func release(old []*mapping) {
-	for _, m := range old {
-		m.release()
-	}
 }
 
 // userSpace is the address space of a process, in bytes, on the smallest common

@@ -132,3 +132,36 @@ var childGivesWay = registerChild("one whose quarantine gives way", func(t testi
 		}
 	}
 })
+
+func TestTombstonesThatLieSideBySideAreUnmappedTogether(t *testing.T) {
+	page := uintptr(os.Getpagesize())
+	all, err := mapSpace(noFile, &request{hidden: true, private: true, page: page, size: 5 * page})
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := func(i uintptr) space { return space{addr: all.at(i * page), size: page} }
+	calls := 0
+	count := func(call string) error {
+		if call == "munmap" {
+			calls++
+		}
+		return nil
+	}
+	intercept.Store(&count)
+	defer intercept.Store(nil)
+	var l leftovers
+	l.release(piece(2), piece(0), piece(4), piece(1))
+	if calls != 2 {
+		t.Errorf("%d calls of munmap for three neighbours and one that lies apart, want 2", calls)
+	}
+	for i, want := range []bool{false, false, false, true, false} {
+		if got := mapsAt(t, uintptr(all.addr)+uintptr(i)*page) != ""; got != want {
+			t.Errorf("page %d is mapped: %t, want %t", i, got, want)
+		}
+	}
+	l.release(piece(3))
+	l.release()
+	if calls != 3 {
+		t.Errorf("%d calls of munmap, want 3", calls)
+	}
+}

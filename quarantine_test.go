@@ -124,7 +124,7 @@ var childQuarantine = registerChild("quarantine", func(t testing.TB, args []stri
 		all = append(all, closeOne())
 		if len(all)%over == 0 {
 			// So that they come into the quarantine in this order.
-			collectTill(t, func() bool { return len(held()) >= min(len(all), budgetMappings) })
+			collectTill(t, func() bool { return len(held()) > min(len(all)-1, budgetMappings-batch) })
 		}
 	}
 	collectTill(t, func() bool {
@@ -271,7 +271,10 @@ var childLongGuard = registerChild("a long guard", func(t testing.TB, args []str
 				runtime.GC()
 			}
 		}
-		collectTill(t, func() bool { return held() == budgetMappings })
+		collectTill(t, func() bool { return held() > budgetMappings-batch })
+		if n := held(); n > budgetMappings {
+			t.Errorf("%d are held", n)
+		}
 		if n := countMappings(t) - before; n > 2*budgetMappings+100 { // the heap has some
 			t.Errorf("%d mappings", n)
 		}

@@ -56,6 +56,8 @@ import (
 //		more. Pages of a file stay mapped, because sync and bury may follow.
 //	space.unmap()
 //		releases all of it.
+//	unmapsNeighbours
+//		several spaces that lie side by side may be unmapped as one.
 //	space.sync(from, to)
 //		writes pages of a file back, waits, and reports what could not be written; nil for
 //		what has nothing to write. Some pages may be denied, buried or never filled.
