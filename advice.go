@@ -154,7 +154,7 @@ func (m *mapping) loses(a Advice) bool {
 // wholePages returns the pages all of whose bytes are within the n bytes at off. In
 // private memory nothing of the last page lies behind the region's end.
 func (m *mapping) wholePages(off, n int) (from, to uintptr) {
-	begin, end := m.slack+uintptr(off), m.slack+uintptr(off)+uintptr(n)
+	begin, end := uintptr(m.slack)+uintptr(off), uintptr(m.slack)+uintptr(off)+uintptr(n)
 	from, to = roundUp(begin, m.page()), end&^(m.page()-1)
 	if m.request.private && int64(off+n) == m.len.Load() {
 		to = roundUp(end, m.page())

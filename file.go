@@ -18,8 +18,8 @@ type file struct {
 	borrowed *os.File
 	owned    handle
 	inode    *inode
-	users    int  // the region, and the calls in progress; at 0 all is given back
-	released bool // by the region
+	users    int32 // the region, and the calls in progress; at 0 all is given back
+	released bool  // by the region
 }
 
 // enter keeps the file open, and its inode, until leave. It reports whether the

@@ -19,9 +19,9 @@ import (
 //   - Fixed before the mapping is published (inserted into the registry), and never
 //     changed: base, slack, offset, name, kind, sized, request, sparse, locked,
 //     undumped, lingers, untold, turn, shrinks.
-//   - Stored under mu: space, reach, high, keep, window, gone,
-//     dir. The atomics len, cap, mode,
-//     closed and taken are stored under mu too, and loaded anywhere. So is race.
+//   - Stored under mu: space, reach, high, window, dir. The atomics len,
+//     cap, mode, closed and taken are stored under mu too, and loaded anywhere. So is
+//     race.
 //   - Stored anywhere: exposed, exposedAll and storable, which are only ever set; changes, which
 //     only counts up; synced, which follows it; follows and recent, guesses.
 //   - node belongs to the registry, owner is fixed, file guards itself.
@@ -52,19 +52,20 @@ import (
 // no address free that somebody is about to touch.
 type mapping struct {
 	base     unsafe.Pointer // the region's first byte; nil if nothing is mapped
-	slack    uintptr        // from the first page to base, in bytes
 	offset   int64          // of base, in the file
 	name     string
 	kind     kind
-	sized    bool // what is mapped has a size
-	sparse   bool // see Config
-	locked   bool // see Config
-	undumped bool // core dumps leave out what lies beyond len
-	lingers  bool // see entombLater
-	untold   bool // see status
+	sized    bool   // what is mapped has a size
+	sparse   bool   // see Config
+	locked   bool   // see Config
+	undumped bool   // core dumps leave out what lies beyond len
+	lingers  bool   // see entombLater
+	untold   bool   // see status
+	window   bool   // when last looked at, the file went on beyond the region
+	slack    uint32 // from the first page to base, in bytes
+	shrinks  uint32 // of the inode, when it was mapped
 	request  request
 	turn     *sync.Mutex
-	shrinks  uint32 // of the inode, when it was mapped
 
 	len        atomic.Int64 // accessible bytes; 0 once closed
 	cap        atomic.Int64 // reserved bytes; only curtail changes it
@@ -80,19 +81,15 @@ type mapping struct {
 	follows    atomic.Int64  // where what is accessed in order goes on: see ahead
 	recent     atomic.Pointer[recent]
 
-	mu     sync.Mutex
-	space  space
-	reach  uintptr // bytes from the first page on that mode gives access to
-	high   uintptr // bytes from the first page on that somebody may ever touch
-	keep   uintptr // bytes of the tombstone, once closed
-	window bool    // when last looked at, the file went on beyond the region
-	gone   bool    // all but the address space was given back
-	dir    *nameIn // where the file's name is not durable yet
+	mu    sync.Mutex
+	space space
+	reach uintptr // bytes from the first page on that mode gives access to
+	high  uintptr // bytes from the first page on that somebody may ever touch, and once closed the tombstone's
+	dir   *nameIn // where the file's name is not durable yet
 
-	file    file
-	ownTurn sync.Mutex // of memory, which shares its size with nobody
-	owner   weak.Pointer[owner]
-	node    node
+	file  file
+	owner weak.Pointer[owner]
+	node  node
 }
 
 // An owner is what a Region is a handle on, and what a view keeps. As long as one
@@ -187,18 +184,18 @@ func (m *mapping) pagesOf(n int64) uintptr {
 	if n == 0 {
 		return 0
 	}
-	return roundUp(m.slack+uintptr(n), m.page())
+	return roundUp(uintptr(m.slack)+uintptr(n), m.page())
 }
 
 // span returns the whole pages that hold the n bytes at off.
 func (m *mapping) span(off, n int) (from, to uintptr) {
-	from = (m.slack + uintptr(off)) &^ (m.page() - 1)
-	return from, roundUp(m.slack+uintptr(off)+uintptr(n), m.page())
+	from = (uintptr(m.slack) + uintptr(off)) &^ (m.page() - 1)
+	return from, roundUp(uintptr(m.slack)+uintptr(off)+uintptr(n), m.page())
 }
 
 // pageStart returns the first byte of the region in the page of byte off.
 func (m *mapping) pageStart(off int) int {
-	return max(off-int((m.slack+uintptr(off))%m.page()), 0)
+	return max(off-int((uintptr(m.slack)+uintptr(off))%m.page()), 0)
 }
 
 func roundUp(n, page uintptr) uintptr { return (n + page - 1) &^ (page - 1) }
@@ -339,5 +336,5 @@ func (m *mapping) fence(end uintptr) error {
 // the system has given pages of it to others: see space.go. The caller holds mu.
 func (m *mapping) curtail() {
 	registry.shrink(m, m.space.size)
-	m.cap.Store(min(m.cap.Load(), int64(m.space.size)-int64(min(m.slack, m.space.size))))
+	m.cap.Store(min(m.cap.Load(), int64(m.space.size)-int64(min(uintptr(m.slack), m.space.size))))
 }

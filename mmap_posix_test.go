@@ -149,8 +149,8 @@ func TestWhatOthersMappedIntoAHoleIsNeverTouched(t *testing.T) {
 				t.Error(err)
 			}
 			untouched("Close")
-			if how.kept > 0 && m.keep != m.space.size {
-				t.Errorf("the tombstone counts as %d bytes, and has %d", m.keep, m.space.size)
+			if how.kept > 0 && m.high != m.space.size {
+				t.Errorf("the tombstone counts as %d bytes, and has %d", m.high, m.space.size)
 			}
 			r = nil
 			collectAll(t)

@@ -115,7 +115,7 @@ var childSlowClose = registerChild("one with a slow close", func(t testing.TB, a
 		collectTill(t, func() bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return m.gone
+			return m.file.released
 		})
 	}
 	hear(t)

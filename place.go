@@ -3,6 +3,7 @@ package mmap
 import (
 	"errors"
 	"math"
+	"sync"
 )
 
 // How a Config becomes a mapping: what no file could satisfy is refused before any
@@ -142,13 +143,13 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	m.kind, m.offset = st.kind, c.Offset
 	m.cap.Store(reserve)
 	m.sparse, m.locked = c.Sparse, c.Lock
-	m.slack = uintptr(c.Offset % int64(q.page))
+	m.slack = uint32(c.Offset % int64(q.page))
 	m.request = *q
 	if err := m.address(c.Addr, reserve); err != nil {
 		return nil, err
 	}
 	if h == noFile {
-		m.turn = &m.ownTurn
+		m.turn = new(sync.Mutex) // memory shares its size with nobody
 	}
 	if st.kind == regular && c.Mode == ReadWrite {
 		h.awaitSize()
@@ -190,15 +191,15 @@ func (m *mapping) address(addr uintptr, reserve int64) error {
 	switch {
 	case reserve > maxSpace-int64(m.slack)-int64(page):
 		return failf(ErrRange, "map %d bytes at offset %d of %s: more than the address space", reserve, m.offset, m.name)
-	case addr != 0 && addr%page != m.slack:
+	case addr != 0 && addr%page != uintptr(m.slack):
 		return failf(ErrAlignment, "map offset %d of %s at address %#x: not the same remainder by the page size of %d bytes", m.offset, m.name, addr, page)
-	case addr != 0 && addr == m.slack:
+	case addr != 0 && addr == uintptr(m.slack):
 		return failf(ErrRange, "map %s at address %#x: page 0 is where a nil pointer points", m.name, addr)
 	}
 	m.request.off = m.offset - int64(m.slack)
 	m.request.size = m.pagesOf(reserve)
 	if addr != 0 {
-		m.request.addr, m.request.exact = addr-m.slack, true
+		m.request.addr, m.request.exact = addr-uintptr(m.slack), true
 	}
 	return nil
 }
@@ -225,7 +226,7 @@ func (m *mapping) mapPages(h handle, length int64) error {
 	if err != nil {
 		return err
 	}
-	m.base = m.space.at(m.slack)
+	m.base = m.space.at(uintptr(m.slack))
 	switch {
 	case !growsWithFile && h != noFile:
 		err = m.commitFile("map", h, length)

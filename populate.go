@@ -139,7 +139,7 @@ func (m *mapping) touch(off, n int, a access) *fault {
 
 // pageLeft returns the number of bytes from byte off to the end of its page.
 func (m *mapping) pageLeft(off int) int {
-	return int(m.page() - (m.slack+uintptr(off))%m.page())
+	return int(m.page() - (uintptr(m.slack)+uintptr(off))%m.page())
 }
 
 // touched makes the compiler keep the loads of touch.

@@ -43,9 +43,9 @@ func (m *mapping) bury() error {
 	if m.space.size == 0 {
 		return nil
 	}
-	m.keep = min(max(m.high, m.page()), m.space.size)
+	m.high = min(max(m.high, m.page()), m.space.size)
 	if m.exposedAll.Load() {
-		m.keep = m.space.size
+		m.high = m.space.size
 	}
 	return m.deny()
 }
@@ -72,9 +72,9 @@ func (m *mapping) denyAgain(err error) error {
 // entomb leaves a tombstone, and releases what the program never had within
 // reach. The region is closed.
 func (m *mapping) entomb() error {
-	registry.shrink(m, m.keep) // what is released may be another's in a moment
+	registry.shrink(m, m.high) // what is released may be another's in a moment
 	end := uintptr(m.space.addr) + m.space.size
-	err := m.space.bury(m.keep)
+	err := m.space.bury(m.high)
 	m.curtail()
 	vacant.add(uintptr(m.space.addr)+m.space.size, end)
 	return err
@@ -101,8 +101,8 @@ func (m *mapping) writeBackAll() {
 // is left.
 func (m *mapping) unreachable() {
 	closed := m.closed.Load()
-	if closed && m.keep > 0 {
-		tombstones.remove(m.keep)
+	if closed && m.high > 0 {
+		tombstones.remove(m.high)
 	}
 	switch {
 	case m.exposed.Load() == 0:
@@ -114,20 +114,15 @@ func (m *mapping) unreachable() {
 	}
 }
 
-// letGo gives back everything but the address space, once.
+// letGo gives back everything but the address space. More calls do nothing.
 func (m *mapping) letGo() error {
 	m.mu.Lock()
-	gone := m.gone
-	m.gone = true
 	if raceEnabled {
 		m.race.leave()
 	}
 	dir := m.dir
 	m.dir = nil
 	m.mu.Unlock()
-	if gone {
-		return nil
-	}
 	dir.release()
 	return m.file.release()
 }

@@ -451,10 +451,10 @@ func (r *Region) Close() error {
 	err = m.bury()
 	m.mu.Unlock()
 	err = m.denyAgain(err)
-	if m.keep > 0 && tombstones.add(m.keep) {
+	if m.high > 0 && tombstones.add(m.high) {
 		go runtime.GC()
 	}
-	if m.keep > 0 && m.lingers {
+	if m.high > 0 && m.lingers {
 		m.file.inode.hold()
 		go r.o.entombLater()
 	}

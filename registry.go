@@ -16,7 +16,6 @@ import (
 // A node is a mapping's place in the tree. It changes under the registry's lock.
 type node struct {
 	addr, size  uintptr
-	priority    uint64
 	left, right *mapping
 }
 
@@ -32,7 +31,7 @@ var registry addressTree
 func (t *addressTree) insert(m *mapping) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m.node = node{addr: uintptr(m.space.addr), size: m.space.size, priority: scrambled(uint64(uintptr(unsafe.Pointer(m))))}
+	m.node = node{addr: uintptr(m.space.addr), size: m.space.size}
 	below, above := split(t.root, m.node.addr)
 	t.root = merge(merge(below, m), above)
 	t.count++
@@ -119,13 +118,16 @@ func merge(below, above *mapping) *mapping {
 		return above
 	case above == nil:
 		return below
-	case below.node.priority > above.node.priority:
+	case below.priority() > above.priority():
 		below.node.right = merge(below.node.right, above)
 		return below
 	}
 	above.node.left = merge(below, above.node.left)
 	return above
 }
+
+// priority is that of m's node.
+func (m *mapping) priority() uint64 { return scrambled(uint64(uintptr(unsafe.Pointer(m)))) }
 
 // scrambled makes a priority of an address. In the product the upper bits depend on
 // all bits of the address, and they decide.

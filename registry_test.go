@@ -58,7 +58,7 @@ func (l *treeModel) check(t testing.TB, tree *addressTree) (depth int) {
 		}
 		depth = max(depth, level)
 		for _, child := range []*mapping{m.node.left, m.node.right} {
-			if child != nil && child.node.priority > m.node.priority {
+			if child != nil && child.priority() > m.priority() {
 				t.Fatal("a node comes before one of higher priority")
 			}
 		}
