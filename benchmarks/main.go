@@ -26,6 +26,9 @@ type workload struct {
 
 var workloads = []workload{
 	{"random", randomAccess},
+	{"small", smallFiles},
+	{"growth", growth},
+	{"append", appending},
 }
 
 func main() {
