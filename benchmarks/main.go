@@ -29,6 +29,7 @@ var workloads = []workload{
 	{"small", smallFiles},
 	{"growth", growth},
 	{"append", appending},
+	{"scale", scale},
 }
 
 func main() {

@@ -183,14 +183,23 @@ func smallSum(names []string, read func(name string) (uint64, error)) (sum uint6
 	return sum, nil
 }
 
-// tidy leaves nothing for a collector to do, and returns how much address space the
+// tidy leaves nothing for the collector to do, and returns how much address space the
 // process has then.
-func tidy() int {
-	for range 3 {
+func tidy() (space int) {
+	var heap uint64
+	for i, same := 0, 0; i < 100 && same < 3; i++ {
 		runtime.GC()
-		time.Sleep(time.Millisecond) // for what runs on goroutines of the collector
+		time.Sleep(100 * time.Microsecond) // for what runs on goroutines of the collector
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if now := addressSpace(); now == space && heap < m.HeapAlloc+1<<10 {
+			same++
+		} else {
+			same = 0
+		}
+		space, heap = addressSpace(), m.HeapAlloc
 	}
-	return addressSpace()
+	return space
 }
 
 // giveBack has the collector give back what is unreachable, and waits until the
