@@ -46,7 +46,8 @@ func appending(s *session) error {
 			name   string
 			append func(job appendJob, size int) error
 		}{
-			{"View, Resize by %d KiB", appendView},
+			{"View, TransparentHugePages, Resize by %d KiB", appendHuge},
+			{"View, Resize by %d KiB", appendSmall},
 			{"bufio of %d KiB, fsync", appendBufio},
 			{"pwrite of %d KiB, fdatasync", appendPwrite},
 		} {
@@ -91,7 +92,7 @@ func (j appendJob) way(name string, fn func(job appendJob, size int) error, size
 // bestSize finds the size of buffer, or of step, with which fn takes least.
 func (j appendJob) bestSize(fn func(job appendJob, size int) error) (best int, err error) {
 	var least float64
-	for size := 4 << 10; size <= 4<<20; size *= 4 {
+	for size := 4 << 10; size <= 16<<20; size *= 4 {
 		var times []float64
 		for range 3 {
 			progress("append: which size is best: %d KiB", size>>10)
@@ -135,11 +136,18 @@ func (j appendJob) check() error {
 	return nil
 }
 
-// appendView grows the file in steps, and gives back at the end what it did not need.
-//
 //go:noinline
-func appendView(j appendJob, step int) error {
-	r, err := mmap.Config{Reserve: 1 << 30}.Create(j.file, 0)
+func appendHuge(j appendJob, step int) error {
+	return appendView(j, step, mmap.Config{HugePages: mmap.TransparentHugePages})
+}
+
+//go:noinline
+func appendSmall(j appendJob, step int) error { return appendView(j, step, mmap.Config{}) }
+
+// appendView grows the file in steps, and gives back at the end what it did not need.
+func appendView(j appendJob, step int, c mmap.Config) error {
+	c.Reserve = 1 << 30
+	r, err := c.Create(j.file, 0)
 	if err != nil {
 		return err
 	}
