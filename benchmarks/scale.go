@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 func scale(s *session) error {
 	many := 50_000 // Linux allows 65,530 mappings a process, unless told otherwise
 	if s.quick {
-		many = 20_000
+		many = 10_000
 	}
 	name := filepath.Join(s.dir, "scale")
 	if err := makeFile(name, os.Getpagesize()); err != nil {
@@ -78,7 +79,7 @@ func scaleTime(f *os.File, n int) contest {
 		name: fmt.Sprintf("borrowed file, regions at a time: %d", n),
 		work: "Map a page of a file that is open, so many times, and unmap them all.",
 		n:    n, per: "region",
-		rounds: 5,
+		rounds: 3,
 	}
 	for _, lib := range scaleLibraries {
 		passes := max(2000/n, 1)
@@ -274,8 +275,9 @@ func (a *scaleRegions) none() (err error) {
 
 // scaleSparse reads at random places of a sparse file, none of which is in memory.
 func scaleSparse(s *session) error {
-	const size, reads = 8 << 40, 100
-	if size > int64(^uint(0)>>1) {
+	const reads = 100
+	size := int64(8 << 40)
+	if size > math.MaxInt {
 		s.skip("a file of 8 TiB: the address space has 4 GiB")
 		return nil
 	}
@@ -311,11 +313,11 @@ func scaleSparse(s *session) error {
 	}
 	defer peer.Close()
 
-	const mark = 0x0123456789abcdef
+	const mark = 123456789
 	places := make([]int, reads)
 	before := func() error {
 		for i := range places {
-			places[i] = rand.IntN(size / 8)
+			places[i] = rand.IntN(int(size / 8))
 		}
 		// Nothing stays in memory, but the page of one of the places.
 		if err := errors.Join(f.Truncate(0), f.Truncate(size)); err != nil {
