@@ -33,7 +33,7 @@ func growth(s *session) error {
 	growers := []*grower{
 		{name: "Resize, Sparse", grow: growSparse},
 		{name: "Resize", grow: growAllocated, allocates: true},
-		{name: "z.MmapFile", grow: growZ, maps: true, waits: true},
+		{name: "z.MmapFile, the first eighth", grow: growZ, maps: true, waits: true},
 		{name: "os.File.WriteAt", grow: growWrite},
 	}
 	growers = append(growers, growSystem...)
@@ -46,7 +46,7 @@ func growth(s *session) error {
 	var peers, allocating []string
 	for _, g := range growers {
 		g.ends = ends
-		if s.quick && g.waits {
+		if g.waits {
 			g.ends = ends[:len(ends)/8]
 		}
 		c.ways = append(c.ways, g.way(filepath.Join(s.dir, "growth"), len(ends)))
@@ -79,7 +79,7 @@ type grower struct {
 	grow      func(name string, g *grower) (sum uint64, err error)
 	maps      bool // that is, other than ours
 	allocates bool // blocks of the disk
-	waits     bool // for the disk, at each step: makes fewer where time is short
+	waits     bool // for the disk, at each step: makes fewer
 	ends      []int
 
 	// What the first and the last eighth of the steps took.
