@@ -44,6 +44,7 @@ func growth(s *session) error {
 		rounds: 10,
 	}
 	var peers, allocating []string
+	remaps := false
 	for _, g := range growers {
 		g.ends = ends
 		if g.waits {
@@ -55,13 +56,20 @@ func growth(s *session) error {
 			allocating = append(allocating, g.name)
 		case g.maps:
 			peers = append(peers, g.name)
+			remaps = remaps || g.name == growByRemap
 		}
 	}
-	c.goals = append(c.goals, goal{text: "the next best that maps takes so many times as long as Resize, Sparse", atLeast: 1.5, code: true,
+	// Not code alone: most of a step is the file system's, which makes the file longer and
+	// finds a page for the store.
+	c.goals = append(c.goals, goal{text: "the next best that maps takes so many times as long as Resize, Sparse", atLeast: 1.5,
 		value: func(r round) float64 { return r.best(peers...) / r["Resize, Sparse"] }})
 	if len(allocating) > 0 {
-		c.goals = append(c.goals, goal{text: "the next best that maps, and allocates the space on the disk, takes so many times as long as Resize", atLeast: 1.5, code: true,
+		c.goals = append(c.goals, goal{text: "the next best that maps, and allocates the space on the disk, takes so many times as long as Resize", atLeast: 1.5,
 			value: func(r round) float64 { return r.best(allocating...) / r["Resize"] }})
+	}
+	if remaps {
+		c.goals = append(c.goals, goal{text: "to unmap and map again takes so many times as long as Resize, Sparse", atLeast: 1.5, code: true,
+			value: func(r round) float64 { return r[growByRemap] / r["Resize, Sparse"] }})
 	}
 	for _, g := range growers[:2] {
 		c.goals = append(c.goals, goal{text: "a step of the last eighth takes so many times as long as one of the first: " + g.name, atMost: 1.25, code: true,
@@ -69,6 +77,9 @@ func growth(s *session) error {
 	}
 	return s.hold(c)
 }
+
+// growByRemap is the way without mremap(2).
+const growByRemap = "ftruncate, unmap and map"
 
 // growSystem are ways by system calls, where there are such.
 var growSystem []*grower

@@ -12,7 +12,7 @@ import (
 
 func init() {
 	growSystem = append(growSystem,
-		&grower{name: "ftruncate, unmap and map", grow: growRemap, maps: true},
+		&grower{name: growByRemap, grow: growRemap, maps: true},
 		&grower{name: "ftruncate alone, mapped beyond the end", grow: growBare},
 	)
 }
