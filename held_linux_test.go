@@ -178,7 +178,12 @@ var childCloser = registerChild("one that closes while a method is held", func(t
 	if c.op != "write" { // where Close may have been first
 		select {
 		case err := <-returned:
-			t.Errorf("%s returned %v, and was to be held", c.name, err)
+			// The read that is held may be one ahead of the page that the method is at. Then
+			// Close may have been first, too.
+			if c.op != "read" || !errors.Is(err, ErrClosed) {
+				t.Errorf("%s returned %v, and was to be held", c.name, err)
+			}
+			returned <- err
 		default:
 		}
 	}

@@ -113,8 +113,8 @@ var childSlowClose = registerChild("one with a slow close", func(t testing.TB, a
 		r = nil
 		close(closed)
 		collectTill(t, func() bool {
-			m.mu.Lock()
-			defer m.mu.Unlock()
+			m.file.mu.Lock()
+			defer m.file.mu.Unlock()
 			return m.file.released
 		})
 	}
