@@ -25,6 +25,7 @@ type workload struct {
 }
 
 var workloads = []workload{
+	{"typed", typedLoops},
 	{"random", randomAccess},
 	{"small", smallFiles},
 	{"growth", growth},

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"github.com/seed-498deeca/mmap"
+)
+
+// Loops over numbers that a file holds: all of them are read, or written, in order.
+
+// The kinds of numbers, with the same order in loops.h.
+const (
+	kindInt32 = iota
+	kindInt64
+	kindFloat64
+	kindTick
+	kindBig32
+	kindBig64
+	kinds
+)
+
+var kindNames = [kinds]string{"int32", "int64", "float64", "a struct", "big-endian int32", "big-endian int64"}
+
+// A tick is a struct with one layout on every machine.
+type tick struct {
+	Time        int64
+	Price       float64
+	Count, Kind int32
+}
+
+// A typedData is one file, mapped by us and by the bare system call, as numbers of all
+// kinds.
+type typedData struct {
+	ours *mmap.Region
+	bare mapped
+
+	int32s   mmap.View[int32]
+	int64s   mmap.View[int64]
+	float64s mmap.View[float64]
+	ticks    mmap.View[tick]
+	big32s   mmap.BigEndian[int32]
+	big64s   mmap.BigEndian[int64]
+}
+
+// raw is the bare mapping as a slice.
+func raw[T any](b []byte) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/int(unsafe.Sizeof(*new(T))))
+}
+
+// newTypedData maps f, and fills it. Each 8 bytes are a float64 that is a small integer:
+// so sums are exact, in whatever order they are added up, and every kind has numbers.
+func newTypedData(f *os.File, size int) (d *typedData, err error) {
+	d = new(typedData)
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.ours, err = (mmap.Config{Mode: mmap.ReadWrite, Populate: true}.Map(f)); err != nil {
+		return nil, err
+	}
+	if d.bare, err = mapBare(f, true); err != nil {
+		return nil, err
+	}
+	touch(d.bare.data, false)
+	for i := range raw[float64](d.bare.data) {
+		raw[float64](d.bare.data)[i] = float64(uint32(i) * 2654435761 >> 24)
+	}
+	touch(d.ours.Bytes(), true)
+	var e [kinds]error
+	d.int32s, e[0] = mmap.ViewOf[int32](d.ours, 0, mmap.ToEnd)
+	d.int64s, e[1] = mmap.ViewOf[int64](d.ours, 0, mmap.ToEnd)
+	d.float64s, e[2] = mmap.ViewOf[float64](d.ours, 0, mmap.ToEnd)
+	d.ticks, e[3] = mmap.StructViewOf[tick](d.ours, 0, size/int(unsafe.Sizeof(tick{})))
+	d.big32s, e[4] = mmap.BigEndianOf[int32](d.ours, 0, mmap.ToEnd)
+	d.big64s, e[5] = mmap.BigEndianOf[int64](d.ours, 0, mmap.ToEnd)
+	return d, errors.Join(e[:]...)
+}
+
+func (d *typedData) close() {
+	if d.bare.unmap != nil {
+		d.bare.unmap()
+	}
+	if d.ours != nil {
+		d.ours.Close()
+	}
+}
+
+// count is how many numbers of a kind there are.
+func (d *typedData) count(kind int) int {
+	return len(d.bare.data) / [kinds]int{4, 8, 8, 24, 4, 8}[kind]
+}
+
+// A pass goes over all numbers of a kind once. It returns their sum, or writes what the
+// seed says.
+type pass struct {
+	read  func() uint64
+	write func(seed int64)
+}
+
+// The ways to go over them in Go.
+const (
+	byView = iota
+	bySlice
+	byBare
+	byBinary
+	goWays
+)
+
+var goWayNames = [goWays]string{"View.At", "View.Slice", "bare slice", "encoding/binary"}
+
+// passesAt makes the passes at one place.
+func passesAt[P any](d *typedData) [kinds][goWays]pass {
+	b := d.bare.data
+	return [kinds][goWays]pass{
+		passes(d.int32s, readViewInt32[P], writeViewInt32[P], d.int32s.Slice(), raw[int32](b), readRawInt32[P], writeRawInt32[P], b, readBinaryInt32[P], writeBinaryInt32[P]),
+		passes(d.int64s, readViewInt64[P], writeViewInt64[P], d.int64s.Slice(), raw[int64](b), readRawInt64[P], writeRawInt64[P], b, readBinaryInt64[P], writeBinaryInt64[P]),
+		passes(d.float64s, readViewFloat64[P], writeViewFloat64[P], d.float64s.Slice(), raw[float64](b), readRawFloat64[P], writeRawFloat64[P], b, readBinaryFloat64[P], writeBinaryFloat64[P]),
+		passes(d.ticks, readViewTick[P], writeViewTick[P], d.ticks.Slice(), raw[tick](b), readRawTick[P], writeRawTick[P], b, readBinaryTick[P], writeBinaryTick[P]),
+		passes(d.big32s, readViewBig32[P], writeViewBig32[P], nil, raw[uint32](b), readRawBig32[P], writeRawBig32[P], b, readBinaryBig32[P], writeBinaryBig32[P]),
+		passes(d.big64s, readViewBig64[P], writeViewBig64[P], nil, raw[uint64](b), readRawBig64[P], writeRawBig64[P], b, readBinaryBig64[P], writeBinaryBig64[P]),
+	}
+}
+
+func passes[V, E any](v V, rv func(V) uint64, wv func(V, int64), ours, bare []E, rr func([]E) uint64, wr func([]E, int64), b []byte, rb func([]byte) uint64, wb func([]byte, int64)) (p [goWays]pass) {
+	p[byView] = pass{func() uint64 { return rv(v) }, func(seed int64) { wv(v, seed) }}
+	if ours != nil {
+		p[bySlice] = pass{func() uint64 { return rr(ours) }, func(seed int64) { wr(ours, seed) }}
+	}
+	p[byBare] = pass{func() uint64 { return rr(bare) }, func(seed int64) { wr(bare, seed) }}
+	p[byBinary] = pass{func() uint64 { return rb(b) }, func(seed int64) { wb(b, seed) }}
+	return p
+}
+
+// passesEverywhere makes them at all places.
+func passesEverywhere(d *typedData) [][kinds][goWays]pass {
+	return [][kinds][goWays]pass{
+		passesAt[[0]byte](d), passesAt[[1]byte](d), passesAt[[2]byte](d), passesAt[[3]byte](d),
+		passesAt[[4]byte](d), passesAt[[5]byte](d), passesAt[[6]byte](d), passesAt[[7]byte](d),
+		passesAt[[8]byte](d), passesAt[[9]byte](d), passesAt[[10]byte](d), passesAt[[11]byte](d),
+		passesAt[[12]byte](d), passesAt[[13]byte](d), passesAt[[14]byte](d), passesAt[[15]byte](d),
+		passesAt[[16]byte](d), passesAt[[17]byte](d), passesAt[[18]byte](d), passesAt[[19]byte](d),
+		passesAt[[20]byte](d), passesAt[[21]byte](d), passesAt[[22]byte](d), passesAt[[23]byte](d),
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+	"unsafe"
+
+	"github.com/seed-498deeca/mmap"
+)
+
+// A typedPlace is where the numbers are.
+type typedPlace struct {
+	name   string
+	size   int
+	passes int // in a turn
+	rounds int
+	reads  []int // the kinds
+	writes []int
+	all    bool // all ways, not only the main ones
+}
+
+func typedLoops(s *session) error {
+	all := []int{kindInt32, kindInt64, kindFloat64, kindTick, kindBig32, kindBig64}
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		s.skip("big-endian numbers: they are the machine's own")
+		all = all[:kindBig32]
+	}
+	if !haveC {
+		s.skip("loops in C: compiled without cgo")
+	}
+	cache := typedPlace{"in cache", 16 << 10, 64, 72, all, all, true}
+	memory := typedPlace{"in memory", 256 << 20, 1, 24, all, all, true}
+	if s.quick {
+		cache.rounds = 48
+		memory.size, memory.rounds = 64<<20, 10
+	}
+	for _, p := range []typedPlace{cache, memory} {
+		f, err := mmap.MemFile("loops", int64(p.size))
+		if errors.Is(err, errors.ErrUnsupported) {
+			if f, err = os.Create(filepath.Join(s.dir, "loops")); err == nil {
+				err = f.Truncate(int64(p.size))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		err = s.typedAt(f, p)
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if s.quick {
+		s.skip("loops across a file of 4 GiB: -quick")
+		return nil
+	}
+	return s.typedFile(all)
+}
+
+// typedFile is of a file on a disk that is in the page cache.
+func (s *session) typedFile(all []int) error {
+	size := 4 << 30
+	if uint64(size) > memorySize()/2 {
+		s.skip("loops across a file of 4 GiB: it is more than half of the memory of this machine")
+		return nil
+	}
+	name := filepath.Join(s.dir, "loops")
+	defer os.Remove(name)
+	progress("making a file of 4 GiB")
+	if err := makeFile(name, size); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return s.typedAt(f, typedPlace{"across a file of 4 GiB", size, 1, 10, all[:min(len(all), kindBig64)], []int{kindInt64}, false})
+}
+
+func (s *session) typedAt(f *os.File, p typedPlace) error {
+	d, err := newTypedData(f, p.size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		s.skip("loops %s: %v", p.name, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := f.Sync(); err != nil { // so that no write-back goes on meanwhile
+		return err
+	}
+	all := passesEverywhere(d)
+	for _, kind := range p.reads {
+		if err := s.hold(typedReads(d, p, kind, all)); err != nil {
+			return err
+		}
+	}
+	for _, kind := range p.writes {
+		if err := s.hold(typedWrites(d, p, kind, all)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func typedReads(d *typedData, p typedPlace, kind int, all [][kinds][goWays]pass) contest {
+	c := typedContest(d, p, kind, "reads")
+	want := all[0][kind][byBare].read() * uint64(p.passes)
+	if kind == kindInt32 || kind == kindBig32 { // C adds up in 32 bits only within a pass
+		want = uint64(uint32(all[0][kind][byBare].read())) * uint64(p.passes)
+	}
+	add := func(name string, sum func(round int) uint64) {
+		c.ways = append(c.ways, way{name: name, turn: func(round int) (float64, error) {
+			start := time.Now()
+			got := sum(round)
+			took := time.Since(start)
+			if got != want {
+				return 0, fmt.Errorf("the sum is %d, not %d", got, want)
+			}
+			return float64(took), nil
+		}})
+	}
+	for w := range goWays {
+		if all[0][kind][w].read == nil || !p.all && w != byView && w != byBare {
+			continue
+		}
+		add(goWayName(kind, w), func(round int) (t uint64) {
+			one := all[round%len(all)][kind][w].read
+			for range p.passes {
+				t += one()
+			}
+			return t
+		})
+	}
+	if haveC {
+		for _, l := range []language{scalarC, vectorC} {
+			add(l.name, func(round int) uint64 {
+				return l.read(round, kind, unsafe.Pointer(&d.bare.data[0]), d.count(kind), p.passes)
+			})
+		}
+	}
+	ours := c.ways[0].name
+	c.goals = append(c.goals, goal{text: "speed of " + ours + " to that of a bare slice", atLeast: 0.97, code: true,
+		value: func(r round) float64 { return r[goWayNames[byBare]] / r[ours] }})
+	if haveC {
+		c.goals = append(c.goals, goal{text: "speed of " + ours + " to that of scalar C", atLeast: 0.95, code: true,
+			value: func(r round) float64 { return r[scalarC.name] / r[ours] }})
+	}
+	return c
+}
+
+func typedWrites(d *typedData, p typedPlace, kind int, all [][kinds][goWays]pass) contest {
+	c := typedContest(d, p, kind, "writes")
+	add := func(name string, write func(round int, seed int64)) {
+		number := int64(len(c.ways))
+		c.ways = append(c.ways, way{name: name, turn: func(round int) (float64, error) {
+			seed := int64(round)*16 + number
+			start := time.Now()
+			write(round, seed)
+			took := time.Since(start)
+			if round == 0 || p.size <= 1<<20 {
+				if got, want := all[0][kind][byBare].read(), d.written(kind, seed); got != want {
+					return 0, fmt.Errorf("the sum of what was written is %d, not %d", got, want)
+				}
+			}
+			return float64(took), nil
+		}})
+	}
+	for w := range goWays {
+		if all[0][kind][w].write == nil || !p.all && w != byView && w != byBare {
+			continue
+		}
+		add(goWayName(kind, w), func(round int, seed int64) {
+			one := all[round%len(all)][kind][w].write
+			for range p.passes {
+				one(seed)
+			}
+		})
+	}
+	if haveC {
+		for _, l := range []language{scalarC, vectorC} {
+			add(l.name, func(round int, seed int64) {
+				l.write(round, kind, unsafe.Pointer(&d.bare.data[0]), d.count(kind), seed, p.passes)
+			})
+		}
+	}
+	return c
+}
+
+// written is the sum of what is written with a seed.
+func (d *typedData) written(kind int, seed int64) uint64 {
+	n := uint64(d.count(kind))
+	sum := n*(n-1)/2 + n*uint64(seed)
+	switch kind {
+	case kindInt32, kindBig32:
+		return uint64(uint32(sum))
+	case kindTick: // the time and the count go up, the price is the seed
+		return n*(n-1) + 2*n*uint64(seed)
+	}
+	return sum
+}
+
+func goWayName(kind, way int) string {
+	if way == byView && kind >= kindBig32 {
+		return "BigEndian.At"
+	}
+	return goWayNames[way]
+}
+
+func typedContest(d *typedData, p typedPlace, kind int, what string) contest {
+	return contest{
+		name: fmt.Sprintf("%s of %s, %s", what, kindNames[kind], p.name),
+		work: fmt.Sprintf("A loop %s all of %s in order, %s. %s", map[string]string{"reads": "adds up", "writes": "stores to"}[what], sizeText(p.size), p.where(), flagsOfC),
+		n:    d.count(kind) * p.passes, per: "element",
+		rounds: p.rounds,
+	}
+}
+
+func (p typedPlace) where() string {
+	if p.all {
+		return "which are mapped by us and by the bare system call, in page tables already"
+	}
+	return "a file on a disk that is in the page cache, mapped by us and by the bare system call, in page tables already"
+}
+
+func sizeText(n int) string {
+	for _, u := range []struct {
+		n    int
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.n {
+			return fmt.Sprint(n/u.n, " ", u.name)
+		}
+	}
+	return fmt.Sprint(n, " bytes")
+}
