@@ -49,26 +49,42 @@ func raw[T any](b []byte) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/int(unsafe.Sizeof(*new(T))))
 }
 
-// newTypedData maps f, and fills it. Each 8 bytes are a float64 that is a small integer:
-// so sums are exact, in whatever order they are added up, and every kind has numbers.
-func newTypedData(f *os.File, size int) (d *typedData, err error) {
+// fillTyped fills f. Each 8 bytes are a float64 that is a small integer: so sums are exact,
+// in whatever order they are added up, and every kind has numbers.
+func fillTyped(f *os.File, size int) error {
+	buf := make([]byte, min(size, 1<<20))
+	for i := range raw[float64](buf) {
+		raw[float64](buf)[i] = float64(uint32(i) * 2654435761 >> 24)
+	}
+	for done := 0; done < size; done += len(buf) {
+		if _, err := f.WriteAt(buf[:min(len(buf), size-done)], int64(done)); err != nil {
+			return err
+		}
+	}
+	return f.Sync() // so that no write-back goes on meanwhile
+}
+
+// newTypedData maps f. For reads, it is mapped read-only: where pages may be stored to,
+// some processors are slower to load.
+func newTypedData(f *os.File, size int, writable bool) (d *typedData, err error) {
 	d = new(typedData)
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	if d.ours, err = (mmap.Config{Mode: mmap.ReadWrite, Populate: true}.Map(f)); err != nil {
+	mode := mmap.ReadOnly
+	if writable {
+		mode = mmap.ReadWrite
+	}
+	if d.ours, err = mmap.Map(f, mode); err != nil {
 		return nil, err
 	}
-	if d.bare, err = mapBare(f, true); err != nil {
+	if d.bare, err = mapBare(f, writable); err != nil {
 		return nil, err
 	}
-	touch(d.bare.data, false)
-	for i := range raw[float64](d.bare.data) {
-		raw[float64](d.bare.data)[i] = float64(uint32(i) * 2654435761 >> 24)
-	}
-	touch(d.ours.Bytes(), true)
+	touch(d.ours.Bytes(), writable)
+	touch(d.bare.data, writable)
 	var e [kinds]error
 	d.int32s, e[0] = mmap.ViewOf[int32](d.ours, 0, mmap.ToEnd)
 	d.int64s, e[1] = mmap.ViewOf[int64](d.ours, 0, mmap.ToEnd)
@@ -109,7 +125,7 @@ const (
 	goWays
 )
 
-var goWayNames = [goWays]string{"View.At", "View.Slice", "bare slice", "encoding/binary"}
+var goWayNames = [goWays]string{"View", "View.Slice", "bare slice", "encoding/binary"}
 
 // passesAt makes the passes at one place.
 func passesAt[P any](d *typedData) [kinds][goWays]pass {

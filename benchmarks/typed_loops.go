@@ -32,7 +32,7 @@ func typedLoops(s *session) error {
 	if !haveC {
 		s.skip("loops in C: compiled without cgo")
 	}
-	cache := typedPlace{"in cache", 16 << 10, 64, 72, all, all, true}
+	cache := typedPlace{"in cache", 16 << 10, 256, 72, all, all, true}
 	memory := typedPlace{"in memory", 256 << 20, 1, 24, all, all, true}
 	if s.quick {
 		cache.rounds = 48
@@ -70,11 +70,7 @@ func (s *session) typedFile(all []int) error {
 	}
 	name := filepath.Join(s.dir, "loops")
 	defer os.Remove(name)
-	progress("making a file of 4 GiB")
-	if err := makeFile(name, size); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
@@ -83,27 +79,28 @@ func (s *session) typedFile(all []int) error {
 }
 
 func (s *session) typedAt(f *os.File, p typedPlace) error {
-	d, err := newTypedData(f, p.size)
-	if errors.Is(err, errors.ErrUnsupported) {
-		s.skip("loops %s: %v", p.name, err)
-		return nil
-	}
-	if err != nil {
+	progress("filling %s", sizeText(p.size))
+	if err := fillTyped(f, p.size); err != nil {
 		return err
 	}
-	defer d.close()
-	if err := f.Sync(); err != nil { // so that no write-back goes on meanwhile
-		return err
-	}
-	all := passesEverywhere(d)
-	for _, kind := range p.reads {
-		if err := s.hold(typedReads(d, p, kind, all)); err != nil {
+	for _, writable := range []bool{false, true} {
+		d, err := newTypedData(f, p.size, writable)
+		if errors.Is(err, errors.ErrUnsupported) {
+			s.skip("loops %s: %v", p.name, err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-	}
-	for _, kind := range p.writes {
-		if err := s.hold(typedWrites(d, p, kind, all)); err != nil {
-			return err
+		defer d.close()
+		all, kinds, contestOf := passesEverywhere(d), p.reads, typedReads
+		if writable {
+			kinds, contestOf = p.writes, typedWrites
+		}
+		for _, kind := range kinds {
+			if err := s.hold(contestOf(d, p, kind, all)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -130,7 +127,7 @@ func typedReads(d *typedData, p typedPlace, kind int, all [][kinds][goWays]pass)
 		if all[0][kind][w].read == nil || !p.all && w != byView && w != byBare {
 			continue
 		}
-		add(goWayName(kind, w), func(round int) (t uint64) {
+		add(goWayName(kind, w, "At"), func(round int) (t uint64) {
 			one := all[round%len(all)][kind][w].read
 			for range p.passes {
 				t += one()
@@ -176,7 +173,7 @@ func typedWrites(d *typedData, p typedPlace, kind int, all [][kinds][goWays]pass
 		if all[0][kind][w].write == nil || !p.all && w != byView && w != byBare {
 			continue
 		}
-		add(goWayName(kind, w), func(round int, seed int64) {
+		add(goWayName(kind, w, "Set"), func(round int, seed int64) {
 			one := all[round%len(all)][kind][w].write
 			for range p.passes {
 				one(seed)
@@ -206,9 +203,12 @@ func (d *typedData) written(kind int, seed int64) uint64 {
 	return sum
 }
 
-func goWayName(kind, way int) string {
-	if way == byView && kind >= kindBig32 {
-		return "BigEndian.At"
+func goWayName(kind, way int, method string) string {
+	switch {
+	case way == byView && kind >= kindBig32:
+		return "BigEndian." + method
+	case way == byView:
+		return "View." + method
 	}
 	return goWayNames[way]
 }

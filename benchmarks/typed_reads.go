@@ -8,7 +8,8 @@ import (
 	"github.com/seed-498deeca/mmap"
 )
 
-// Loops that read, each a function of its own, compiled at every place.
+// Loops that read, each a function of its own, compiled at every place. With
+// the third index, encoding/binary is fastest: one bounds check is left.
 
 //go:noinline
 func readViewInt32[P any](v mmap.View[int32]) uint64 {
@@ -34,8 +35,8 @@ func readRawInt32[P any](s []int32) uint64 {
 func readBinaryInt32[P any](b []byte) uint64 {
 	pad[P]()
 	t := int32(0)
-	for i := 0; i+4 <= len(b); i += 4 {
-		t += int32(binary.NativeEndian.Uint32(b[i:]))
+	for i := 0; i < len(b)-3; i += 4 {
+		t += int32(binary.NativeEndian.Uint32(b[i : i+4 : i+4]))
 	}
 	return uint64(uint32(t))
 }
@@ -64,8 +65,8 @@ func readRawInt64[P any](s []int64) uint64 {
 func readBinaryInt64[P any](b []byte) uint64 {
 	pad[P]()
 	t := int64(0)
-	for i := 0; i+8 <= len(b); i += 8 {
-		t += int64(binary.NativeEndian.Uint64(b[i:]))
+	for i := 0; i < len(b)-7; i += 8 {
+		t += int64(binary.NativeEndian.Uint64(b[i : i+8 : i+8]))
 	}
 	return uint64(t)
 }
@@ -94,8 +95,8 @@ func readRawFloat64[P any](s []float64) uint64 {
 func readBinaryFloat64[P any](b []byte) uint64 {
 	pad[P]()
 	t := float64(0)
-	for i := 0; i+8 <= len(b); i += 8 {
-		t += math.Float64frombits(binary.NativeEndian.Uint64(b[i:]))
+	for i := 0; i < len(b)-7; i += 8 {
+		t += math.Float64frombits(binary.NativeEndian.Uint64(b[i : i+8 : i+8]))
 	}
 	return uint64(int64(t))
 }
@@ -125,8 +126,8 @@ func readRawTick[P any](s []tick) uint64 {
 func readBinaryTick[P any](b []byte) uint64 {
 	pad[P]()
 	t := int64(0)
-	for i := 0; i+24 <= len(b); i += 24 {
-		x := b[i : i+24]
+	for i := 0; i < len(b)-23; i += 24 {
+		x := b[i : i+24 : i+24]
 		t += int64(binary.NativeEndian.Uint64(x))
 		t += int64(math.Float64frombits(binary.NativeEndian.Uint64(x[8:])))
 		t += int64(int32(binary.NativeEndian.Uint32(x[16:])))
@@ -158,8 +159,8 @@ func readRawBig32[P any](s []uint32) uint64 {
 func readBinaryBig32[P any](b []byte) uint64 {
 	pad[P]()
 	t := int32(0)
-	for i := 0; i+4 <= len(b); i += 4 {
-		t += int32(binary.BigEndian.Uint32(b[i:]))
+	for i := 0; i < len(b)-3; i += 4 {
+		t += int32(binary.BigEndian.Uint32(b[i : i+4 : i+4]))
 	}
 	return uint64(uint32(t))
 }
@@ -188,8 +189,8 @@ func readRawBig64[P any](s []uint64) uint64 {
 func readBinaryBig64[P any](b []byte) uint64 {
 	pad[P]()
 	t := int64(0)
-	for i := 0; i+8 <= len(b); i += 8 {
-		t += int64(binary.BigEndian.Uint64(b[i:]))
+	for i := 0; i < len(b)-7; i += 8 {
+		t += int64(binary.BigEndian.Uint64(b[i : i+8 : i+8]))
 	}
 	return uint64(t)
 }

@@ -30,8 +30,10 @@ func writeRawInt32[P any](s []int32, seed int64) {
 //go:noinline
 func writeBinaryInt32[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 4 {
-		binary.NativeEndian.PutUint32(b[i*4:], uint32(i)+uint32(seed))
+	k := int64(0)
+	for i := 0; i < len(b)-3; i += 4 {
+		binary.NativeEndian.PutUint32(b[i:i+4:i+4], uint32(k+seed))
+		k++
 	}
 }
 
@@ -54,8 +56,10 @@ func writeRawInt64[P any](s []int64, seed int64) {
 //go:noinline
 func writeBinaryInt64[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 8 {
-		binary.NativeEndian.PutUint64(b[i*8:], uint64(i)+uint64(seed))
+	k := int64(0)
+	for i := 0; i < len(b)-7; i += 8 {
+		binary.NativeEndian.PutUint64(b[i:i+8:i+8], uint64(k+seed))
+		k++
 	}
 }
 
@@ -78,8 +82,10 @@ func writeRawFloat64[P any](s []float64, seed int64) {
 //go:noinline
 func writeBinaryFloat64[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 8 {
-		binary.NativeEndian.PutUint64(b[i*8:], math.Float64bits(float64(int64(i)+seed)))
+	k := int64(0)
+	for i := 0; i < len(b)-7; i += 8 {
+		binary.NativeEndian.PutUint64(b[i:i+8:i+8], math.Float64bits(float64(k+seed)))
+		k++
 	}
 }
 
@@ -102,12 +108,14 @@ func writeRawTick[P any](s []tick, seed int64) {
 //go:noinline
 func writeBinaryTick[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 24 {
-		x := b[i*24 : i*24+24]
-		binary.NativeEndian.PutUint64(x, uint64(i)+uint64(seed))
+	k := int64(0)
+	for i := 0; i < len(b)-23; i += 24 {
+		x := b[i : i+24 : i+24]
+		binary.NativeEndian.PutUint64(x, uint64(k+seed))
 		binary.NativeEndian.PutUint64(x[8:], math.Float64bits(float64(seed)))
-		binary.NativeEndian.PutUint32(x[16:], uint32(i))
+		binary.NativeEndian.PutUint32(x[16:], uint32(k))
 		binary.NativeEndian.PutUint32(x[20:], 1)
+		k++
 	}
 }
 
@@ -130,8 +138,10 @@ func writeRawBig32[P any](s []uint32, seed int64) {
 //go:noinline
 func writeBinaryBig32[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 4 {
-		binary.BigEndian.PutUint32(b[i*4:], uint32(i)+uint32(seed))
+	k := int64(0)
+	for i := 0; i < len(b)-3; i += 4 {
+		binary.BigEndian.PutUint32(b[i:i+4:i+4], uint32(k+seed))
+		k++
 	}
 }
 
@@ -154,7 +164,9 @@ func writeRawBig64[P any](s []uint64, seed int64) {
 //go:noinline
 func writeBinaryBig64[P any](b []byte, seed int64) {
 	pad[P]()
-	for i := range len(b) / 8 {
-		binary.BigEndian.PutUint64(b[i*8:], uint64(i)+uint64(seed))
+	k := int64(0)
+	for i := 0; i < len(b)-7; i += 8 {
+		binary.BigEndian.PutUint64(b[i:i+8:i+8], uint64(k+seed))
+		k++
 	}
 }
