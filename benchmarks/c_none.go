@@ -19,7 +19,7 @@ var scalarC, vectorC language
 
 const flagsOfC = "Compiled without cgo: C is left out."
 
-func cCopy(dst, src []byte, passes int)                     {}
+func cCopy(dst, src []byte, n, piece, span int)             {}
 func cRandomRead(b []byte, at []uint32) uint64              { return 0 }
 func cRandomWrite(b []byte, at []uint32, x uint64)          {}
 func cRandomPread(fd uintptr, at []uint32) (uint64, error)  { return 0, errors.ErrUnsupported }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+
+	"github.com/seed-498deeca/mmap"
 )
 
 // makeFile makes a file of random bytes, which is in memory then.
@@ -21,4 +25,13 @@ func makeFile(name string, size int) error {
 		}
 	}
 	return f.Close()
+}
+
+// memoryFile makes a file that is not on a disk, where the system has such.
+func memoryFile(s *session, name string) (*os.File, error) {
+	f, err := mmap.MemFile(name, 0)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return os.Create(filepath.Join(s.dir, name))
+	}
+	return f, err
 }

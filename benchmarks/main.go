@@ -26,6 +26,7 @@ type workload struct {
 
 var workloads = []workload{
 	{"typed", typedLoops},
+	{"bulk", bulkCopies},
 	{"random", randomAccess},
 	{"small", smallFiles},
 	{"growth", growth},

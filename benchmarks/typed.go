@@ -30,8 +30,9 @@ type tick struct {
 	Count, Kind int32
 }
 
-// A typedData is one file, mapped by us and by the bare system call, as numbers of all
-// kinds.
+// A typedData is numbers of all kinds: a file that we have mapped, and one with the same
+// bytes that is mapped by the bare system call. One file for both would not be the same:
+// the first-level caches of some processors are slow where memory has two addresses.
 type typedData struct {
 	ours *mmap.Region
 	bare mapped
@@ -64,9 +65,8 @@ func fillTyped(f *os.File, size int) error {
 	return f.Sync() // so that no write-back goes on meanwhile
 }
 
-// newTypedData maps f. For reads, it is mapped read-only: where pages may be stored to,
-// some processors are slower to load.
-func newTypedData(f *os.File, size int, writable bool) (d *typedData, err error) {
+// newTypedData maps f, and bare by the system call alone.
+func newTypedData(f, bare *os.File, size int, writable bool) (d *typedData, err error) {
 	d = new(typedData)
 	defer func() {
 		if err != nil {
@@ -80,7 +80,7 @@ func newTypedData(f *os.File, size int, writable bool) (d *typedData, err error)
 	if d.ours, err = mmap.Map(f, mode); err != nil {
 		return nil, err
 	}
-	if d.bare, err = mapBare(f, writable); err != nil {
+	if d.bare, err = mapBare(bare, writable); err != nil {
 		return nil, err
 	}
 	touch(d.ours.Bytes(), writable)
@@ -118,36 +118,63 @@ type pass struct {
 
 // The ways to go over them in Go.
 const (
-	byView = iota
-	bySlice
-	byBare
+	byView   = iota // At and Set
+	byValues        // the iterator
+	bySlice         // raw memory of the region
+	byBare          // raw memory of the bare mapping
 	byBinary
 	goWays
 )
 
-var goWayNames = [goWays]string{"View", "View.Slice", "bare slice", "encoding/binary"}
+const (
+	sliceName = "slice of the same memory"
+	bareName  = "slice over bare mmap"
+)
+
+func goWayName(kind, way int, method string) string {
+	view := "View."
+	if kind >= kindBig32 {
+		view = "BigEndian."
+	}
+	return [goWays]string{view + method, view + "Values", sliceName, bareName, "encoding/binary"}[way]
+}
 
 // passesAt makes the passes at one place.
 func passesAt[P any](d *typedData) [kinds][goWays]pass {
-	b := d.bare.data
+	ours, bare := d.ours.Bytes(), d.bare.data
 	return [kinds][goWays]pass{
-		passes(d.int32s, readViewInt32[P], writeViewInt32[P], d.int32s.Slice(), raw[int32](b), readRawInt32[P], writeRawInt32[P], b, readBinaryInt32[P], writeBinaryInt32[P]),
-		passes(d.int64s, readViewInt64[P], writeViewInt64[P], d.int64s.Slice(), raw[int64](b), readRawInt64[P], writeRawInt64[P], b, readBinaryInt64[P], writeBinaryInt64[P]),
-		passes(d.float64s, readViewFloat64[P], writeViewFloat64[P], d.float64s.Slice(), raw[float64](b), readRawFloat64[P], writeRawFloat64[P], b, readBinaryFloat64[P], writeBinaryFloat64[P]),
-		passes(d.ticks, readViewTick[P], writeViewTick[P], d.ticks.Slice(), raw[tick](b), readRawTick[P], writeRawTick[P], b, readBinaryTick[P], writeBinaryTick[P]),
-		passes(d.big32s, readViewBig32[P], writeViewBig32[P], nil, raw[uint32](b), readRawBig32[P], writeRawBig32[P], b, readBinaryBig32[P], writeBinaryBig32[P]),
-		passes(d.big64s, readViewBig64[P], writeViewBig64[P], nil, raw[uint64](b), readRawBig64[P], writeRawBig64[P], b, readBinaryBig64[P], writeBinaryBig64[P]),
+		passes(d.int32s, raw[int32](ours), raw[int32](bare), ours,
+			readViewInt32[P], readValuesInt32[P], readRawInt32[P], readBinaryInt32[P],
+			writeViewInt32[P], writeRawInt32[P], writeBinaryInt32[P]),
+		passes(d.int64s, raw[int64](ours), raw[int64](bare), ours,
+			readViewInt64[P], readValuesInt64[P], readRawInt64[P], readBinaryInt64[P],
+			writeViewInt64[P], writeRawInt64[P], writeBinaryInt64[P]),
+		passes(d.float64s, raw[float64](ours), raw[float64](bare), ours,
+			readViewFloat64[P], readValuesFloat64[P], readRawFloat64[P], readBinaryFloat64[P],
+			writeViewFloat64[P], writeRawFloat64[P], writeBinaryFloat64[P]),
+		passes(d.ticks, raw[tick](ours), raw[tick](bare), ours,
+			readViewTick[P], readValuesTick[P], readRawTick[P], readBinaryTick[P],
+			writeViewTick[P], writeRawTick[P], writeBinaryTick[P]),
+		passes(d.big32s, raw[uint32](ours), raw[uint32](bare), ours,
+			readViewBig32[P], readValuesBig32[P], readRawBig32[P], readBinaryBig32[P],
+			writeViewBig32[P], writeRawBig32[P], writeBinaryBig32[P]),
+		passes(d.big64s, raw[uint64](ours), raw[uint64](bare), ours,
+			readViewBig64[P], readValuesBig64[P], readRawBig64[P], readBinaryBig64[P],
+			writeViewBig64[P], writeRawBig64[P], writeBinaryBig64[P]),
 	}
 }
 
-func passes[V, E any](v V, rv func(V) uint64, wv func(V, int64), ours, bare []E, rr func([]E) uint64, wr func([]E, int64), b []byte, rb func([]byte) uint64, wb func([]byte, int64)) (p [goWays]pass) {
-	p[byView] = pass{func() uint64 { return rv(v) }, func(seed int64) { wv(v, seed) }}
-	if ours != nil {
-		p[bySlice] = pass{func() uint64 { return rr(ours) }, func(seed int64) { wr(ours, seed) }}
+func passes[V, E any](v V, ours, bare []E, b []byte,
+	readView, readValues func(V) uint64, readRaw func([]E) uint64, readBytes func([]byte) uint64,
+	writeView func(V, int64), writeRaw func([]E, int64), writeBytes func([]byte, int64),
+) [goWays]pass {
+	return [goWays]pass{
+		byView:   {func() uint64 { return readView(v) }, func(seed int64) { writeView(v, seed) }},
+		byValues: {func() uint64 { return readValues(v) }, nil},
+		bySlice:  {func() uint64 { return readRaw(ours) }, func(seed int64) { writeRaw(ours, seed) }},
+		byBare:   {func() uint64 { return readRaw(bare) }, func(seed int64) { writeRaw(bare, seed) }},
+		byBinary: {func() uint64 { return readBytes(b) }, func(seed int64) { writeBytes(b, seed) }},
 	}
-	p[byBare] = pass{func() uint64 { return rr(bare) }, func(seed int64) { wr(bare, seed) }}
-	p[byBinary] = pass{func() uint64 { return rb(b) }, func(seed int64) { wb(b, seed) }}
-	return p
 }
 
 // passesEverywhere makes them at all places.

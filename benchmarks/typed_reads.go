@@ -22,6 +22,16 @@ func readViewInt32[P any](v mmap.View[int32]) uint64 {
 }
 
 //go:noinline
+func readValuesInt32[P any](v mmap.View[int32]) uint64 {
+	pad[P]()
+	t := int32(0)
+	for x := range v.Values() {
+		t += x
+	}
+	return uint64(uint32(t))
+}
+
+//go:noinline
 func readRawInt32[P any](s []int32) uint64 {
 	pad[P]()
 	t := int32(0)
@@ -47,6 +57,16 @@ func readViewInt64[P any](v mmap.View[int64]) uint64 {
 	t := int64(0)
 	for i := range v.Len() {
 		t += v.At(i)
+	}
+	return uint64(t)
+}
+
+//go:noinline
+func readValuesInt64[P any](v mmap.View[int64]) uint64 {
+	pad[P]()
+	t := int64(0)
+	for x := range v.Values() {
+		t += x
 	}
 	return uint64(t)
 }
@@ -82,6 +102,16 @@ func readViewFloat64[P any](v mmap.View[float64]) uint64 {
 }
 
 //go:noinline
+func readValuesFloat64[P any](v mmap.View[float64]) uint64 {
+	pad[P]()
+	t := float64(0)
+	for x := range v.Values() {
+		t += x
+	}
+	return uint64(int64(t))
+}
+
+//go:noinline
 func readRawFloat64[P any](s []float64) uint64 {
 	pad[P]()
 	t := float64(0)
@@ -107,6 +137,16 @@ func readViewTick[P any](v mmap.View[tick]) uint64 {
 	t := int64(0)
 	for i := range v.Len() {
 		x := v.At(i)
+		t += x.Time + int64(x.Price) + int64(x.Count)
+	}
+	return uint64(t)
+}
+
+//go:noinline
+func readValuesTick[P any](v mmap.View[tick]) uint64 {
+	pad[P]()
+	t := int64(0)
+	for x := range v.Values() {
 		t += x.Time + int64(x.Price) + int64(x.Count)
 	}
 	return uint64(t)
@@ -146,6 +186,16 @@ func readViewBig32[P any](v mmap.BigEndian[int32]) uint64 {
 }
 
 //go:noinline
+func readValuesBig32[P any](v mmap.BigEndian[int32]) uint64 {
+	pad[P]()
+	t := int32(0)
+	for x := range v.Values() {
+		t += x
+	}
+	return uint64(uint32(t))
+}
+
+//go:noinline
 func readRawBig32[P any](s []uint32) uint64 {
 	pad[P]()
 	t := int32(0)
@@ -171,6 +221,16 @@ func readViewBig64[P any](v mmap.BigEndian[int64]) uint64 {
 	t := int64(0)
 	for i := range v.Len() {
 		t += v.At(i)
+	}
+	return uint64(t)
+}
+
+//go:noinline
+func readValuesBig64[P any](v mmap.BigEndian[int64]) uint64 {
+	pad[P]()
+	t := int64(0)
+	for x := range v.Values() {
+		t += x
 	}
 	return uint64(t)
 }

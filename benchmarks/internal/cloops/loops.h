@@ -89,10 +89,11 @@ static void write_all(int place, int kind, void *p, size_t n, int64_t seed, int 
 	}
 }
 
-static void copy(void *dst, void *src, size_t n, int passes) {
-	for (; passes > 0; passes--) {
-		memcpy(dst, src, n);
+static void copies(char *dst, char *src, size_t n, size_t piece, size_t span) {
+	for (size_t off = 0; n > 0; n--) {
+		memcpy(dst + off, src + off, piece);
 		PASSES;
+		if ((off += piece) == span) off = 0;
 	}
 }
 

@@ -24,9 +24,9 @@ func Write(place, kind int, p unsafe.Pointer, n int, seed int64, passes int) {
 	C.write_all(C.int(place), C.int(kind), p, C.size_t(n), C.int64_t(seed), C.int(passes))
 }
 
-// Copy is memcpy.
-func Copy(dst, src []byte, passes int) {
-	C.copy(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), C.size_t(min(len(dst), len(src))), C.int(passes))
+// Copy makes n copies of a piece by memcpy, one after the other in what the span says.
+func Copy(dst, src []byte, n, piece, span int) {
+	C.copies((*C.char)(unsafe.Pointer(&dst[0])), (*C.char)(unsafe.Pointer(&src[0])), C.size_t(n), C.size_t(piece), C.size_t(span))
 }
 
 func RandomRead(b []byte, at []uint32) uint64 {
