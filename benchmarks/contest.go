@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -124,8 +125,8 @@ func (s *session) hold(c contest) error {
 	for i := range n + 1 {
 		progress("%s: round %d of %d", c.name, i, n)
 		r := make(round)
-		for j := range c.ways { // another one begins each time
-			w := c.ways[(i+j)%len(c.ways)]
+		for _, j := range rand.Perm(len(c.ways)) { // what a way leaves in the caches is another's luck
+			w := c.ways[j]
 			if w.before != nil {
 				if err := w.before(); err != nil {
 					return fmt.Errorf("%s: %s: %w", c.name, w.name, err)
