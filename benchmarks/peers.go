@@ -10,6 +10,8 @@ import (
 	edsrzf "github.com/edsrzf/mmap-go"
 )
 
+var sink uint64 // keeps the compiler from leaving work out
+
 // A mapped is a whole file that another library has mapped, as the bytes that it hands
 // out.
 type mapped struct {
