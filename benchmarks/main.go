@@ -28,6 +28,7 @@ var workloads = []workload{
 	{"typed", typedLoops},
 	{"bulk", bulkCopies},
 	{"random", randomAccess},
+	{"safety", safety},
 	{"small", smallFiles},
 	{"growth", growth},
 	{"append", appending},
