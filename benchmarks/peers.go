@@ -10,7 +10,8 @@ import (
 	edsrzf "github.com/edsrzf/mmap-go"
 )
 
-var sink uint64 // keeps the compiler from leaving work out
+//lint:ignore U1000 it is stored to, which keeps the compiler from leaving work out
+var sink uint64
 
 // A mapped is a whole file that another library has mapped, as the bytes that it hands
 // out.

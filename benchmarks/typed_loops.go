@@ -67,9 +67,14 @@ func (s *session) typedMemory(p typedPlace) error {
 
 // typedFile is of a file on a disk that is in the page cache.
 func (s *session) typedFile(all []int) error {
-	size := 4 << 30
-	if uint64(size) > memorySize()/2 {
-		s.skip("loops across a file of 4 GiB: it is more than half of the memory of this machine")
+	const wanted int64 = 4 << 30
+	size := int(wanted)
+	switch {
+	case int64(size) != wanted:
+		s.skip("loops across a file of 4 GiB: it does not fit into the address space")
+		return nil
+	case uint64(wanted) > memorySize()/2:
+		s.skip("loops across a file of 4 GiB: it is more than half of the memory of this machine, or that is not known")
 		return nil
 	}
 	name := filepath.Join(s.dir, "loops")
