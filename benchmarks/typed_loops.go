@@ -65,7 +65,8 @@ func (s *session) typedMemory(p typedPlace) error {
 	return s.typedAt(files[0], files[1], p)
 }
 
-// typedFile is of a file on a disk that is in the page cache.
+// typedFile is of a big file: for reads one on a disk, for writes one that is not. There,
+// write-back would be most of the time.
 func (s *session) typedFile(all []int) error {
 	wanted := int64(4) << 30
 	size := int(wanted)
@@ -77,22 +78,41 @@ func (s *session) typedFile(all []int) error {
 		s.skip("loops across a file of 4 GiB: it is more than half of the memory of this machine, or that is not known")
 		return nil
 	}
-	name := filepath.Join(s.dir, "loops")
+	for _, p := range []typedPlace{
+		{"across a file of 4 GiB", size, 1, 10, all[:min(len(all), kindBig64)], nil, true},
+		{"across a file of 4 GiB in memory", size, 1, 10, nil, []int{kindInt64}, true},
+	} {
+		if err := s.typedBig(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) typedBig(p typedPlace) error {
+	name := filepath.Join(s.dir, "big")
 	defer os.Remove(name)
-	f, err := os.Create(name)
+	progress("making a file of 4 GiB")
+	create := func() (*os.File, error) { return os.Create(name) }
+	if p.writes != nil {
+		create = func() (*os.File, error) { return memoryFile(s, "big") }
+	}
+	f, err := create()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	progress("making a file of 4 GiB")
-	if err := fillTyped(f, size); err != nil {
+	if err := fillTyped(f, p.size); err != nil {
 		return err
 	}
-	return s.typedAt(f, f, typedPlace{"across a file of 4 GiB", size, 1, 10, all[:min(len(all), kindBig64)], []int{kindInt64}, true})
+	return s.typedAt(f, f, p)
 }
 
 func (s *session) typedAt(f, bare *os.File, p typedPlace) error {
 	for _, writable := range []bool{false, true} {
+		if writable && p.writes == nil || !writable && p.reads == nil {
+			continue
+		}
 		err := s.typedMapped(f, bare, p, writable)
 		if errors.Is(err, errors.ErrUnsupported) {
 			s.skip("loops %s: %v", p.name, err)
@@ -234,10 +254,7 @@ func typedContest(d *typedData, p typedPlace, kind int, what string) contest {
 	verb := map[string]string{"reads": "adds up", "writes": "stores to"}[what]
 	note := "No page fault is left to happen. Where memory lies changes the speed of a loop: all but the bare mapping go over the same memory."
 	if p.shared {
-		note = "The file is on a disk, and in the page cache. Both mappings are of it, and their page tables are complete."
-		if what == "writes" {
-			note += " Write-back goes on meanwhile."
-		}
+		note = "All of it is in memory. Both mappings are of it, and their page tables are complete."
 	}
 	return contest{
 		name: fmt.Sprintf("%s of %s, %s", what, kindNames[kind], p.name),
