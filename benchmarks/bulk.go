@@ -73,7 +73,7 @@ func bulkContest(r *mmap.Region, other []byte, piece, span int, where string, st
 		name: fmt.Sprintf("copies of %s %s a file, %s", sizeText(piece), from, where),
 		work: fmt.Sprintf(verb, sizeText(piece), where),
 		n:    n, per: "copy",
-		rounds: 2 * 10,
+		rounds: 40,
 	}
 	mapped := r.Bytes()
 	// The copies are made of what lies at off, of both sides.

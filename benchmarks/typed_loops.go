@@ -34,7 +34,7 @@ func typedLoops(s *session) error {
 	memory := typedPlace{"in memory", 256 << 20, 1, 24, all, all, false}
 	if s.quick {
 		cache.rounds = 48
-		memory.size, memory.rounds = 64<<20, 10
+		memory.size, memory.rounds = 64<<20, 24
 	}
 	for _, p := range []typedPlace{cache, memory} {
 		if err := s.typedMemory(p); err != nil {
