@@ -21,14 +21,20 @@ type contest struct {
 	per  string // what: "read", "file", "byte"
 	unit string // of what a turn returns; "" is nanoseconds
 
+	// headline is what the summary calls it: two to five words. A contest that has none
+	// is in no plot.
+	headline string
+
 	rounds int // 0: as many as usual
 	ways   []way
 	goals  []goal
 }
 
-// A way does the work.
+// A way does the work. The first of a contest is the library's, as its documentation
+// recommends to do this work.
 type way struct {
 	name string
+	ours bool // another of the library's
 
 	// before, if not nil, prepares a turn. It is not timed.
 	before func() error
@@ -102,6 +108,8 @@ func (v verdict) limit() string {
 type session struct {
 	quick   bool
 	dir     string // for files
+	start   time.Time
+	machine [][2]string
 	results []*result
 	skipped []string // what could not be done, and why
 }
@@ -122,6 +130,7 @@ func (s *session) hold(c contest) error {
 	}
 	res := &result{contest: c, times: make(map[string][]float64)}
 	values := make([][]float64, len(c.goals))
+	start := time.Now()
 	for i := range n + 1 {
 		progress("%s: round %d of %d", c.name, i, n)
 		r := make(round)
@@ -152,6 +161,7 @@ func (s *session) hold(c contest) error {
 		res.met = append(res.met, verdict{g, median(values[k])})
 	}
 	s.results = append(s.results, res)
+	finished(c.name, start)
 	return nil
 }
 

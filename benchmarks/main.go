@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -58,8 +59,7 @@ func measure(quick, check bool, run, dir, out string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s := &session{quick: quick, dir: dir}
-	start := time.Now()
+	s := &session{quick: quick, dir: dir, start: time.Now(), machine: machine(dir)}
 	for _, w := range workloads {
 		if !only.MatchString(w.name) {
 			continue
@@ -68,8 +68,9 @@ func measure(quick, check bool, run, dir, out string) error {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
+	runtime.KeepAlive(sink)
 	progress("")
-	if err := s.write(out, time.Since(start)); err != nil {
+	if err := s.write(out, time.Since(s.start)); err != nil {
 		return err
 	}
 	if check {
@@ -92,9 +93,4 @@ func (s *session) check() error {
 		return fmt.Errorf("missed by more than 10 percent:\n%s", strings.Join(missed, "\n"))
 	}
 	return nil
-}
-
-// progress shows what is being done, in one line.
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
 }
