@@ -34,6 +34,8 @@ var workloads = []workload{
 	{"growth", growth},
 	{"append", appending},
 	{"scale", scale},
+	{"scan", firstScan},
+	{"processes", twoProcesses},
 }
 
 func main() {
@@ -43,6 +45,13 @@ func main() {
 	dir := flag.String("dir", os.TempDir(), "`folder` for the files that are mapped; a disk, not memory")
 	out := flag.String("out", "results", "`folder` for the table and the plots")
 	flag.Parse()
+	if flag.Arg(0) == "peer" { // the other of two processes
+		if err := twoPeer(flag.Args()[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "benchmarks: peer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := measure(*quick, *check, *run, *dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
 		os.Exit(1)

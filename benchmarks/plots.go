@@ -176,7 +176,7 @@ func (r *result) plot(dir string) error {
 		}
 		least, most = min(least, t), max(most, t)
 	}
-	ch := chart{title: r.name, below: "What a " + r.per + " takes: less is better. Blue is this library.", rows: rows}
+	ch := chart{title: r.name, below: "What " + article(r.per) + " takes: less is better. Blue is this library.", rows: rows}
 	ch.format = func(v float64) string {
 		if v == 0 {
 			return "0"

@@ -83,7 +83,7 @@ func (s *session) goals(t *strings.Builder) {
 // with.
 func (r *result) table(t *strings.Builder) {
 	fmt.Fprintf(t, "## %s\n\n%s\n\n", r.name, r.work)
-	fmt.Fprintf(t, "| way | a %s takes | least | most | of the first |\n|---|---:|---:|---:|---:|\n", r.per)
+	fmt.Fprintf(t, "| way | %s takes | least | most | of the first |\n|---|---:|---:|---:|---:|\n", article(r.per))
 	first := r.times[r.ways[0].name]
 	for i, w := range r.ways {
 		took := r.times[w.name]
@@ -141,6 +141,14 @@ func (r *result) lead() (other string, ratio float64) {
 		ratios[i] = took / r.times[r.ways[0].name][i]
 	}
 	return other, median(ratios)
+}
+
+// article writes a word with its article.
+func article(word string) string {
+	if strings.ContainsAny(word[:1], "aeio") {
+		return "an " + word
+	}
+	return "a " + word
 }
 
 // quantity writes a figure with its unit; none is nanoseconds.

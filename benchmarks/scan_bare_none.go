@@ -1,0 +1,5 @@
+//go:build !unix
+
+package main
+
+func scansBare(name string) []scanWay { return nil }
