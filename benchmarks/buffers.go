@@ -12,8 +12,8 @@ var buffers = []int{4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10
 // bestBuffer does work with each of the buffers, a few times in turns, and returns
 // the size of the one with which it took the least.
 func bestBuffer(what string, work func(size int) error) (int, error) {
-	least, best := math.Inf(1), 0
-	for range 3 {
+	best, least := 0, math.Inf(1)
+	for range 2 {
 		for _, size := range buffers {
 			progress("%s: which buffer is best", what)
 			start := time.Now()

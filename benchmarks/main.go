@@ -35,6 +35,7 @@ var workloads = []workload{
 	{"append", appending},
 	{"scale", scale},
 	{"scan", firstScan},
+	{"cold", coldData},
 	{"processes", twoProcesses},
 }
 

@@ -24,6 +24,7 @@ func (s *session) write(dir string, took time.Duration) error {
 		t.WriteString("![ours beside the best other way](summary.svg)\n\n")
 	}
 	s.goals(&t)
+	s.behind(&t)
 	fmt.Print(t.String())
 	for _, r := range s.results {
 		r.table(&t)
@@ -77,6 +78,19 @@ func (s *session) goals(t *strings.Builder) {
 	fmt.Fprintf(t, "## Goals\n\n%d met, %d missed. Each is the median over the rounds of a figure of one round. A goal of kind system also\ndepends on the disk, the scheduler or the kernel's write-back.\n\n", met, missed)
 	t.WriteString("| | contest | figure | is | goal | kind |\n|---|---|---|---:|---:|---|\n")
 	t.WriteString(rows[0].String() + rows[1].String() + "\n")
+}
+
+// behind lists the contests that another way wins.
+func (s *session) behind(t *strings.Builder) {
+	var rows strings.Builder
+	for _, r := range s.results {
+		if other, ratio := r.lead(); other != "" && ratio < 0.97 {
+			fmt.Fprintf(&rows, "| [%s](#%s) | %s | %s | %s |\n", r.name, anchor(r.name), r.ways[0].name, other, number(1/ratio))
+		}
+	}
+	if rows.Len() > 0 {
+		t.WriteString("## Where another way is ahead\n\nBy more than 3 percent, of the first of ours.\n\n| contest | ours | ahead | ours takes, times as long |\n|---|---|---|---:|\n" + rows.String() + "\n")
+	}
 }
 
 // table writes a contest as Markdown: the first way is what the others are compared

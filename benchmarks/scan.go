@@ -37,6 +37,7 @@ func firstScan(s *session) error {
 	}
 	name := filepath.Join(s.dir, "scan")
 	defer os.Remove(name)
+	progress("making a file of %s", sizeOf(size))
 	err := scanFile(name, size)
 	if err == nil {
 		err = bringIn(name)
@@ -78,9 +79,11 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 		return contest{}, err
 	}
 	best := make(map[string]int)
-	for what, scan := range map[string]func(string, int) func(scanLoops) (int64, error){
-		"pread": scanPread, "read": scanRead, "bufio": scanBufio, "x/exp/mmap": scanExp,
-	} {
+	buffered := map[string]func(string, int) func(scanLoops) (int64, error){"pread": scanPread, "read": scanRead}
+	if all {
+		buffered["bufio"], buffered["x/exp/mmap"] = scanBufio, scanExp
+	}
+	for what, scan := range buffered {
 		best[what], err = bestBuffer(what, func(buffer int) error {
 			_, err := scan(name, buffer)(scanPlaces[0])
 			return err
@@ -91,14 +94,6 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 	}
 	pread := "os.File.ReadAt of " + sizeOf(best["pread"])
 	plain := mmap.Config{}
-	advised := func(a mmap.Advice) func(scanLoops, *mmap.Region, mmap.View[int64]) (int64, error) {
-		return func(l scanLoops, r *mmap.Region, v mmap.View[int64]) (int64, error) {
-			if err := r.Advise(0, mmap.ToEnd, a); err != nil {
-				return 0, err
-			}
-			return l.view(v), nil
-		}
-	}
 	ways := []scanWay{
 		{name: "Chunks of 1 MiB, At", scan: scanOurs(name, plain, scanChunks(1<<17))},
 		{name: "At", ours: true, scan: scanOurs(name, plain, scanAt)},
@@ -109,8 +104,8 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 	}
 	if all {
 		ways = append(ways,
-			scanWay{name: "At, Sequential", ours: true, scan: scanOurs(name, plain, advised(mmap.Sequential))},
-			scanWay{name: "At, Random", ours: true, scan: scanOurs(name, plain, advised(mmap.Random))},
+			scanWay{name: "At, Sequential", ours: true, scan: scanOurs(name, plain, scanAdvised(mmap.Sequential))},
+			scanWay{name: "At, Random", ours: true, scan: scanOurs(name, plain, scanAdvised(mmap.Random))},
 			scanWay{name: "At, TransparentHugePages", ours: true, scan: scanOurs(name, mmap.Config{HugePages: mmap.TransparentHugePages}, scanAt)},
 			scanWay{name: "At, Reserve of 16 times as much", ours: true, scan: scanOurs(name, mmap.Config{Reserve: 16 * int64(size)}, scanAt)},
 			scanWay{name: "bufio of " + sizeOf(best["bufio"]), scan: scanBufio(name, best["bufio"])},
@@ -202,6 +197,15 @@ func scanAt(l scanLoops, _ *mmap.Region, v mmap.View[int64]) (int64, error) { re
 
 func scanSlice(l scanLoops, _ *mmap.Region, v mmap.View[int64]) (int64, error) {
 	return l.ints(v.Slice()), nil
+}
+
+func scanAdvised(a mmap.Advice) func(scanLoops, *mmap.Region, mmap.View[int64]) (int64, error) {
+	return func(l scanLoops, r *mmap.Region, v mmap.View[int64]) (int64, error) {
+		if err := r.Advise(0, mmap.ToEnd, a); err != nil {
+			return 0, err
+		}
+		return l.view(v), nil
+	}
 }
 
 func scanChunks(n int) func(scanLoops, *mmap.Region, mmap.View[int64]) (int64, error) {

@@ -122,7 +122,7 @@ func twoCount(way, name string, n int) (float64, error) {
 		return 0, err
 	}
 	defer c.close()
-	cmd := twoSelf(way, "count", name, n)
+	cmd := self("peer", way, "count", name, strconv.Itoa(n))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return 0, err
@@ -188,7 +188,7 @@ func (s *session) twoTurn(via, what string, n int) func(int) (float64, error) {
 			defer mmap.RemoveShared(shared + "-there")
 			defer mmap.RemoveShared(shared + "-back")
 		}
-		cmd := twoSelf(via, what, target, n)
+		cmd := self("peer", via, what, target, strconv.Itoa(n))
 		if theirR != nil {
 			cmd.Stdin, cmd.Stdout = theirR, theirW
 		}
@@ -238,21 +238,24 @@ func twoOpen(via, target string, first bool, r, w *os.File) (twoLink, error) {
 	return openRingLink(target, first, ringWays[via])
 }
 
-// twoSelf is the command that is the other process.
-func twoSelf(via, what, target string, n int) *exec.Cmd {
+// self is the command that runs this program.
+func self(args ...string) *exec.Cmd {
 	name, err := os.Executable()
 	if err != nil {
 		name = os.Args[0]
 	}
-	cmd := exec.Command(name, "peer", via, what, target, strconv.Itoa(n))
+	cmd := exec.Command(name, args...)
 	cmd.Stderr = os.Stderr
 	return cmd
 }
 
 // twoPeer is what the other process does.
 func twoPeer(args []string) error {
+	if len(args) > 0 && args[0] == "cold" {
+		return groupPeer(args[1:])
+	}
 	if len(args) != 4 {
-		return errors.New("peer: it is started by the program itself")
+		return errors.New("it is started by the program itself")
 	}
 	via, what, target := args[0], args[1], args[2]
 	n, err := strconv.Atoi(args[3])
