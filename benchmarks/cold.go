@@ -58,6 +58,7 @@ func coldJobs(quick bool) []coldJob {
 		sum  func(scanLoops, *mmap.Region, mmap.View[int64]) (int64, error)
 	}{
 		{"Chunks of 1 MiB", mmap.Config{}, scanChunks(1 << 17)},
+		{"Chunks of 1 MiB, Sequential", mmap.Config{}, coldChunks},
 		{"At", mmap.Config{}, scanAt},
 		{"At, Sequential", mmap.Config{}, scanAdvised(mmap.Sequential)},
 		{"At, Populate", mmap.Config{Populate: true}, scanAt},
@@ -137,6 +138,13 @@ func coldJobs(quick bool) []coldJob {
 		})
 	}})
 	return []coldJob{scan, random}
+}
+
+func coldChunks(l scanLoops, r *mmap.Region, v mmap.View[int64]) (int64, error) {
+	if err := r.Advise(0, mmap.ToEnd, mmap.Sequential); err != nil {
+		return 0, err
+	}
+	return scanChunks(1<<17)(l, r, v)
 }
 
 func coldOpen(name string, n int) (f *os.File, at []int64, err error) {
