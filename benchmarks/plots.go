@@ -119,7 +119,7 @@ func (ch *chart) write(file string) error {
 		s.XAlign, s.YAlign = text.XLeft, text.YCenter
 		return s
 	}
-	title, small, label := style(14), style(10), style(11)
+	large, small, label := style(14), style(10), style(11)
 	p.BackgroundColor = color.Transparent
 	p.X.Color, p.X.Tick.Color, p.X.Tick.Length, p.X.Padding = color.Transparent, color.Transparent, 2, 0
 	p.X.Tick.Label.Color, p.X.Tick.Label.Font = inkColor, small.Font
@@ -147,7 +147,7 @@ func (ch *chart) write(file string) error {
 	const head = 44
 	svg := vgsvg.New(plotWidth, vg.Length(head+20+barStep*len(ch.rows)))
 	c := draw.New(svg)
-	c.FillText(title, vg.Point{X: 2, Y: c.Max.Y - 11}, ch.title)
+	c.FillText(large, vg.Point{X: 2, Y: c.Max.Y - 11}, ch.title)
 	c.FillText(small, vg.Point{X: 2, Y: c.Max.Y - 29}, ch.below)
 	area := draw.Crop(c, names, -16, 0, -head)
 	p.Draw(area)
@@ -176,7 +176,7 @@ func (r *result) plot(dir string) error {
 		}
 		least, most = min(least, t), max(most, t)
 	}
-	ch := chart{title: r.name, below: "What " + article(r.per) + " takes: less is better. Blue is this library.", rows: rows}
+	ch := chart{title: title(r.name), below: "What " + article(r.per) + " takes: less is better. Blue is this library.", rows: rows}
 	ch.format = func(v float64) string {
 		if v == 0 {
 			return "0"

@@ -96,7 +96,7 @@ func (s *session) behind(t *strings.Builder) {
 // table writes a contest as Markdown: the first way is what the others are compared
 // with.
 func (r *result) table(t *strings.Builder) {
-	fmt.Fprintf(t, "## %s\n\n%s\n\n", r.name, r.work)
+	fmt.Fprintf(t, "## %s\n\n%s\n\n", title(r.name), r.work)
 	fmt.Fprintf(t, "| way | %s takes | least | most | of the first |\n|---|---:|---:|---:|---:|\n", article(r.per))
 	first := r.times[r.ways[0].name]
 	for i, w := range r.ways {
@@ -156,6 +156,9 @@ func (r *result) lead() (other string, ratio float64) {
 	}
 	return other, median(ratios)
 }
+
+// title writes the first letter large.
+func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // article writes a word with its article.
 func article(word string) string {

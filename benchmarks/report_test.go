@@ -51,7 +51,7 @@ func TestResultsNameWhatWasMissedFirst(t *testing.T) {
 	text := string(b)
 	at := -1
 	for _, want := range []string{"| processor |", "1 met, 1 missed", "| **missed** | [Small files", "| met | [Random reads",
-		"\n## Random reads", "| **Region.ReadAt** |", "| x/exp/mmap ReadAt | 20 µs |", "](typed-loops-of-a-file-1-goroutine.svg)", "- The cold file: not root."} {
+		"| **Region.ReadAt** |", "| x/exp/mmap ReadAt | 20 µs |", "](typed-loops-of-a-file-1-goroutine.svg)", "- The cold file: not root."} {
 		i := strings.Index(text, want)
 		if i <= at {
 			t.Errorf("%q is not there, or not in its place, in\n%s", want, text)
