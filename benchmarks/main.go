@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
 )
@@ -78,7 +77,6 @@ func measure(quick, check bool, run, dir, out string) error {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
-	runtime.KeepAlive(sink)
 	progress("")
 	if err := s.write(out, time.Since(s.start)); err != nil {
 		return err
