@@ -20,7 +20,6 @@ import (
 // A coldWay opens a file, reads, and closes it. It returns a sum of what it read.
 type coldWay struct {
 	name string
-	ours bool
 	run  func(name string) (int64, error)
 }
 
@@ -57,19 +56,19 @@ func coldJobs(quick bool) []coldJob {
 		c    mmap.Config
 		sum  func(scanLoops, *mmap.Region, mmap.View[int64]) (int64, error)
 	}{
-		{"Chunks of 1 MiB", mmap.Config{}, scanChunks(1 << 17)},
-		{"Chunks of 1 MiB, Sequential", mmap.Config{}, coldChunks},
-		{"At", mmap.Config{}, scanAt},
-		{"At, Sequential", mmap.Config{}, scanAdvised(mmap.Sequential)},
-		{"At, Populate", mmap.Config{Populate: true}, scanAt},
+		{"View.Chunks of 1 MiB", mmap.Config{}, scanChunks(1 << 17)},
+		{"View.Chunks of 1 MiB, Sequential", mmap.Config{}, coldChunks},
+		{"View.At", mmap.Config{}, scanAt},
+		{"View.At, Sequential", mmap.Config{}, scanAdvised(mmap.Sequential)},
+		{"View.At, Populate", mmap.Config{Populate: true}, scanAt},
 	} {
-		scan.ways = append(scan.ways, coldWay{w.name, true, func(name string) (int64, error) { return scanOurs(name, w.c, w.sum)(scanPlaces[0]) }})
+		scan.ways = append(scan.ways, coldWay{w.name, func(name string) (int64, error) { return scanOurs(name, w.c, w.sum)(scanPlaces[0]) }})
 	}
 	for _, buffer := range []int{128 << 10, 1 << 20, 4 << 20} {
-		scan.ways = append(scan.ways, coldWay{"os.File.ReadAt of " + sizeOf(buffer), false, func(name string) (int64, error) { return scanPread(name, buffer)(scanPlaces[0]) }})
+		scan.ways = append(scan.ways, coldWay{"os.File.ReadAt of " + sizeOf(buffer), func(name string) (int64, error) { return scanPread(name, buffer)(scanPlaces[0]) }})
 	}
 	for _, buffer := range []int{1 << 20, 4 << 20} {
-		scan.ways = append(scan.ways, coldWay{"O_DIRECT of " + sizeOf(buffer), false, func(name string) (int64, error) {
+		scan.ways = append(scan.ways, coldWay{"O_DIRECT of " + sizeOf(buffer), func(name string) (int64, error) {
 			return coldDirect(name, buffer, func(f *os.File, b []byte) (int64, error) {
 				sum := int64(0)
 				for {
@@ -90,14 +89,14 @@ func coldJobs(quick bool) []coldJob {
 		name string
 		read func(r *mmap.Region, v mmap.View[int64], at []int64) (int64, error)
 	}{
-		{"At, Random", func(r *mmap.Region, v mmap.View[int64], at []int64) (int64, error) {
+		{"View.At, Random", func(r *mmap.Region, v mmap.View[int64], at []int64) (int64, error) {
 			if err := r.Advise(0, mmap.ToEnd, mmap.Random); err != nil {
 				return 0, err
 			}
 			return coldLoads(v, at), nil
 		}},
-		{"At", func(_ *mmap.Region, v mmap.View[int64], at []int64) (int64, error) { return coldLoads(v, at), nil }},
-		{"Populate of a page, At", func(_ *mmap.Region, v mmap.View[int64], at []int64) (sum int64, err error) {
+		{"View.At", func(_ *mmap.Region, v mmap.View[int64], at []int64) (int64, error) { return coldLoads(v, at), nil }},
+		{"View.Populate of a page, View.At", func(_ *mmap.Region, v mmap.View[int64], at []int64) (sum int64, err error) {
 			for _, off := range at {
 				i := int(off / 8)
 				if err := v.Sub(i, i+1).Populate(); err != nil {
@@ -109,20 +108,20 @@ func coldJobs(quick bool) []coldJob {
 		}},
 		{"Region.ReadAt", func(r *mmap.Region, _ mmap.View[int64], at []int64) (int64, error) { return coldCopies(r, at) }},
 	} {
-		random.ways = append(random.ways, coldWay{w.name, true, func(name string) (int64, error) {
+		random.ways = append(random.ways, coldWay{w.name, func(name string) (int64, error) {
 			return scanOurs(name, mmap.Config{}, func(_ scanLoops, r *mmap.Region, v mmap.View[int64]) (int64, error) {
 				return w.read(r, v, coldReads(int64(r.Len()), n))
 			})(scanPlaces[0])
 		}})
 	}
-	random.ways = append(random.ways, coldWay{"os.File.ReadAt", false, func(name string) (int64, error) {
+	random.ways = append(random.ways, coldWay{"os.File.ReadAt", func(name string) (int64, error) {
 		f, at, err := coldOpen(name, n)
 		if err != nil {
 			return 0, err
 		}
 		defer f.Close()
 		return coldCopies(f, at)
-	}}, coldWay{"O_DIRECT of 4 KiB", false, func(name string) (int64, error) {
+	}}, coldWay{"O_DIRECT of 4 KiB", func(name string) (int64, error) {
 		return coldDirect(name, coldPage, func(f *os.File, b []byte) (sum int64, err error) {
 			fi, err := f.Stat()
 			if err != nil {
@@ -201,13 +200,13 @@ func coldData(s *session) error {
 		defer os.Remove(group)
 	}
 	for _, job := range coldJobs(s.quick) {
-		c := contest{name: strings.ToLower(job.called) + " of a cold file", headline: job.called + " of a cold file", n: job.n, per: job.per, rounds: 5,
+		c := contest{name: strings.ToLower(job.called) + " of a cold file", n: job.n, per: job.per, rounds: 5,
 			work: fmt.Sprintf("Nothing of a file of %s is in memory; %s. The disk decides, and how much the kernel reads ahead.", sizeOf(size), job.work)}
 		if !s.quick {
 			c.rounds = 10
 		}
 		inGroup := c
-		inGroup.name, inGroup.headline = strings.ToLower(job.called)+" of a file larger than memory", ""
+		inGroup.name = strings.ToLower(job.called) + " of a file larger than memory"
 		inGroup.work = fmt.Sprintf("The same in a process whose memory cgroup may have %s, page cache included: the file is %d times as large.", sizeOf(limit), size/limit)
 		var want int64
 		for i, w := range job.ways {
@@ -225,14 +224,14 @@ func coldData(s *session) error {
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", c.name, w.name, err)
 			}
-			c.ways = append(c.ways, way{name: w.name, ours: w.ours, before: func() error { return coldForget(name) }, turn: timed(func() error {
+			c.ways = append(c.ways, way{name: w.name, before: func() error { return coldForget(name) }, turn: timed(func() error {
 				sum, err := w.run(name)
 				if err == nil && sum != want {
 					err = fmt.Errorf("the sum is %d, not %d", sum, want)
 				}
 				return err
 			})})
-			inGroup.ways = append(inGroup.ways, way{name: w.name, ours: w.ours, turn: func(int) (float64, error) {
+			inGroup.ways = append(inGroup.ways, way{name: w.name, turn: func(int) (float64, error) {
 				return groupTurn(s.quick, group, job.name, w.name, name, want)
 			}})
 		}

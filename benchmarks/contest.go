@@ -21,10 +21,6 @@ type contest struct {
 	per  string // what: "read", "file", "byte"
 	unit string // of what a turn returns; "" is nanoseconds
 
-	// headline is what the summary calls it: two to five words. A contest that has none
-	// is in no plot.
-	headline string
-
 	rounds int // 0: as many as usual
 	ways   []way
 	goals  []goal
@@ -34,7 +30,6 @@ type contest struct {
 // recommends to do this work.
 type way struct {
 	name string
-	ours bool // another of the library's
 
 	// before, if not nil, prepares a turn. It is not timed.
 	before func() error

@@ -196,30 +196,38 @@ func (r *result) file() string {
 	return strings.Join(words, "-") + ".svg"
 }
 
-// summary draws the first way of each contest that has a headline beside the best of the others.
-func (s *session) summary(file string) error {
-	var rows []bar
-	for _, r := range s.results {
-		if r.headline == "" {
+// summary draws the first way of each contest that has a headline beside the best way to
+// read and write, and beside the best other mapping. It reports whether there is one.
+func (s *session) summary(file string) (bool, error) {
+	ch := chart{title: "How many times as fast as the best other way", from: 1, logarithmic: true, format: func(v float64) string { return fmt.Sprintf("%g×", v) }}
+	ch.below = "First the best that reads and writes, then the best other mapping. Each line is ten times the one before."
+	for _, h := range headlines {
+		i := slices.IndexFunc(s.results, func(r *result) bool { return r.name == h.contest })
+		if i < 0 {
 			continue
 		}
-		other, ratio := r.lead()
-		if other == "" {
-			continue
+		name := h.text
+		for _, mayBe := range []func(string) bool{filesNamed.MatchString, isMapping} {
+			other, ratio := s.results[i].lead(mayBe)
+			if other == "" {
+				continue
+			}
+			b := bar{name, ratio, times(ratio) + " · " + other, oursColor}
+			if ratio < 0.95 {
+				b.color = worseColor
+			}
+			ch.rows = append(ch.rows, b)
+			name = "" // one for both
 		}
-		b := bar{r.headline, ratio, times(ratio) + " · " + other, oursColor}
-		if ratio < 0.95 {
-			b.color = worseColor
-		}
-		rows = append(rows, b)
 	}
-	if len(rows) == 0 {
-		return nil
+	if len(ch.rows) == 0 {
+		return false, nil
 	}
-	slices.SortStableFunc(rows, func(a, b bar) int { return int(math.Copysign(1, b.value-a.value)) })
-	ch := chart{title: "Package mmap beside the best other way", rows: rows, from: 1, logarithmic: true, format: func(v float64) string { return fmt.Sprintf("%g×", v) }}
-	ch.below = "How many times as fast, and as which way. Each line is ten times the one before."
-	return ch.write(file)
+	return true, ch.write(file)
+}
+
+func isMapping(name string) bool {
+	return !filesNamed.MatchString(name) && !vectorNamed.MatchString(name)
 }
 
 // times writes a ratio.

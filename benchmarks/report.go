@@ -17,18 +17,18 @@ func (s *session) write(dir string, took time.Duration) error {
 	var t strings.Builder
 	t.WriteString("# Results\n\n")
 	s.about(&t, took)
-	if err := s.summary(filepath.Join(dir, "summary.svg")); err != nil {
+	drawn, err := s.summary(filepath.Join(dir, "summary.svg"))
+	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(s.results, func(r *result) bool { return r.headline != "" }) {
-		t.WriteString("![ours beside the best other way](summary.svg)\n\n")
+	if drawn {
+		t.WriteString("![this library beside the best other ways](summary.svg)\n\n")
 	}
 	s.goals(&t)
-	s.behind(&t)
 	fmt.Print(t.String())
 	for _, r := range s.results {
 		r.table(&t)
-		if r.headline == "" {
+		if r.headline() == "" {
 			continue
 		}
 		if err := r.plot(dir); err != nil {
@@ -36,6 +36,7 @@ func (s *session) write(dir string, took time.Duration) error {
 		}
 		fmt.Fprintf(&t, "![%s](%s)\n\n", r.name, r.file())
 	}
+	s.behind(&t)
 	s.leftOut(&t)
 	name := filepath.Join(dir, "results.md")
 	fmt.Printf("\n%s has the rest.\n", name)
@@ -80,11 +81,13 @@ func (s *session) goals(t *strings.Builder) {
 	t.WriteString(rows[0].String() + rows[1].String() + "\n")
 }
 
+func anyWay(string) bool { return true }
+
 // behind lists the contests that another way wins.
 func (s *session) behind(t *strings.Builder) {
 	var rows strings.Builder
 	for _, r := range s.results {
-		if other, ratio := r.lead(); other != "" && ratio < 0.97 {
+		if other, ratio := r.lead(anyWay); other != "" && ratio < 0.97 {
 			fmt.Fprintf(&rows, "| [%s](#%s) | %s | %s | %s |\n", r.name, anchor(r.name), r.ways[0].name, other, number(1/ratio))
 		}
 	}
@@ -134,27 +137,6 @@ func (s *session) leftOut(t *strings.Builder) {
 	for _, why := range s.skipped {
 		fmt.Fprintf(t, "- %s\n", why)
 	}
-}
-
-// isOurs reports whether way i is the library's.
-func (r *result) isOurs(i int) bool { return i == 0 || r.ways[i].ours }
-
-// lead returns the best of the others, and how many times as long as the first way it
-// takes.
-func (r *result) lead() (other string, ratio float64) {
-	for i, w := range r.ways {
-		if !r.isOurs(i) && (other == "" || median(r.times[w.name]) < median(r.times[other])) {
-			other = w.name
-		}
-	}
-	if other == "" {
-		return "", 0
-	}
-	ratios := make([]float64, len(r.times[other]))
-	for i, took := range r.times[other] {
-		ratios[i] = took / r.times[r.ways[0].name][i]
-	}
-	return other, median(ratios)
 }
 
 // title writes the first letter large.

@@ -26,7 +26,6 @@ import (
 // A scanWay sums the file.
 type scanWay struct {
 	name string
-	ours bool
 	scan func(l scanLoops) (int64, error)
 }
 
@@ -54,7 +53,6 @@ func firstScan(s *session) error {
 		return err
 	}
 	c.name = "first scan of a cached file"
-	c.headline = "First scan of a cached file"
 	c.work = fmt.Sprintf("Open a file of %s that is in memory, %s; sum its 64-bit integers; close it.", sizeOf(size), state)
 	if err := s.hold(c); err != nil || state[3] == 'w' {
 		return err
@@ -95,19 +93,19 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 	pread := "os.File.ReadAt of " + sizeOf(best["pread"])
 	plain := mmap.Config{}
 	ways := []scanWay{
-		{name: "Chunks of 1 MiB, At", scan: scanOurs(name, plain, scanChunks(1<<17))},
-		{name: "At", ours: true, scan: scanOurs(name, plain, scanAt)},
-		{name: "range over Slice", ours: true, scan: scanOurs(name, plain, scanSlice)},
-		{name: "At, Populate", ours: true, scan: scanOurs(name, mmap.Config{Populate: true}, scanAt)},
+		{name: "View.Chunks of 1 MiB, View.At", scan: scanOurs(name, plain, scanChunks(1<<17))},
+		{name: "View.At", scan: scanOurs(name, plain, scanAt)},
+		{name: "View.Slice, range", scan: scanOurs(name, plain, scanSlice)},
+		{name: "View.At, Populate", scan: scanOurs(name, mmap.Config{Populate: true}, scanAt)},
 		{name: pread, scan: scanPread(name, best["pread"])},
 		{name: "os.File.Read of " + sizeOf(best["read"]), scan: scanRead(name, best["read"])},
 	}
 	if all {
 		ways = append(ways,
-			scanWay{name: "At, Sequential", ours: true, scan: scanOurs(name, plain, scanAdvised(mmap.Sequential))},
-			scanWay{name: "At, Random", ours: true, scan: scanOurs(name, plain, scanAdvised(mmap.Random))},
-			scanWay{name: "At, TransparentHugePages", ours: true, scan: scanOurs(name, mmap.Config{HugePages: mmap.TransparentHugePages}, scanAt)},
-			scanWay{name: "At, Reserve of 16 times as much", ours: true, scan: scanOurs(name, mmap.Config{Reserve: 16 * int64(size)}, scanAt)},
+			scanWay{name: "View.At, Sequential", scan: scanOurs(name, plain, scanAdvised(mmap.Sequential))},
+			scanWay{name: "View.At, Random", scan: scanOurs(name, plain, scanAdvised(mmap.Random))},
+			scanWay{name: "View.At, TransparentHugePages", scan: scanOurs(name, mmap.Config{HugePages: mmap.TransparentHugePages}, scanAt)},
+			scanWay{name: "View.At, Reserve of 16 times as much", scan: scanOurs(name, mmap.Config{Reserve: 16 * int64(size)}, scanAt)},
 			scanWay{name: "bufio of " + sizeOf(best["bufio"]), scan: scanBufio(name, best["bufio"])},
 			scanWay{name: "x/exp/mmap ReadAt of " + sizeOf(best["x/exp/mmap"]), scan: scanExp(name, best["x/exp/mmap"])},
 			scanWay{name: "edsrzf/mmap-go", scan: scanPeer(name, mapEdsrzf)},
@@ -122,7 +120,7 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 		c.rounds = 2 * len(scanPlaces)
 	}
 	for _, w := range ways {
-		c.ways = append(c.ways, way{name: w.name, ours: w.ours, turn: func(round int) (float64, error) {
+		c.ways = append(c.ways, way{name: w.name, turn: func(round int) (float64, error) {
 			return timed(func() error {
 				sum, err := w.scan(scanPlaces[round%len(scanPlaces)])
 				if err == nil && sum != want {
@@ -133,12 +131,12 @@ func (s *session) scans(name string, size int, all bool) (contest, error) {
 		}})
 	}
 	if all {
-		c.goals = []goal{{text: "the best pread takes so many times as long as Chunks", atLeast: 1.8,
+		c.goals = []goal{{text: "the best pread takes so many times as long as View.Chunks", atLeast: 1.8,
 			value: func(r round) float64 { return r[pread] / r[c.ways[0].name] }}}
 		for _, w := range ways {
 			if w.name == "unix.Mmap" {
-				c.goals = append(c.goals, goal{text: "At takes so many times as long as unix.Mmap", atMost: 1.05, code: true,
-					value: func(r round) float64 { return r["At"] / r["unix.Mmap"] }})
+				c.goals = append(c.goals, goal{text: "View.At takes so many times as long as unix.Mmap", atMost: 1.05, code: true,
+					value: func(r round) float64 { return r["View.At"] / r["unix.Mmap"] }})
 			}
 		}
 	}

@@ -131,17 +131,17 @@ func (s *session) slowFile() error {
 		most, rounds = 200*time.Millisecond, 5
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	reads := contest{name: "blocks of a slow file", headline: "64 KiB of a slow file", n: 1, per: "block", rounds: rounds,
+	reads := contest{name: "blocks of a slow file", n: 1, per: "block", rounds: rounds,
 		work: fmt.Sprintf("Each read of the file takes 2 ms, and nothing of it is in memory. %d goroutines on two processors read blocks of %s at random.", slowReaders, sizeOf(slowBlock))}
 	beats := contest{name: "other goroutines beside a slow file", n: 1, per: "beat", rounds: rounds,
 		work: "In the same turns, the time from one beat to the next of a ticker of 1 ms: how long other goroutines wait."}
 	for _, w := range slowWays(f, r, v) {
 		paces := make([]float64, rounds+1)
-		reads.ways = append(reads.ways, way{name: w.name, ours: w.ours, before: func() error { return fs.ask("notify slow") }, turn: func(round int) (took float64, err error) {
+		reads.ways = append(reads.ways, way{name: w.name, before: func() error { return fs.ask("notify slow") }, turn: func(round int) (took float64, err error) {
 			took, paces[round], err = slowTurn(most, w.read)
 			return took, err
 		}})
-		beats.ways = append(beats.ways, way{name: w.name, ours: w.ours, turn: func(round int) (float64, error) { return paces[round], nil }})
+		beats.ways = append(beats.ways, way{name: w.name, turn: func(round int) (float64, error) { return paces[round], nil }})
 	}
 	if err := s.hold(reads); err != nil {
 		return err
@@ -151,7 +151,6 @@ func (s *session) slowFile() error {
 
 type slowWay struct {
 	name string
-	ours bool
 	read func(off int) error
 }
 
@@ -178,15 +177,15 @@ func slowWays(f *os.File, r *mmap.Region, v mmap.View[uint64]) []slowWay {
 	}
 	block := func(off int) mmap.View[uint64] { return v.Sub(off/8, (off+slowBlock)/8) }
 	return []slowWay{
-		{"Populate, At", true, func(off int) error {
+		{"View.Populate, View.At", func(off int) error {
 			if err := block(off).Populate(); err != nil {
 				return err
 			}
 			return loads(block(off))
 		}},
-		{"Region.ReadAt", true, copied(r)},
-		{"At alone", true, func(off int) error { return loads(block(off)) }},
-		{"os.File.ReadAt", false, copied(f)},
+		{"Region.ReadAt", copied(r)},
+		{"View.At alone", func(off int) error { return loads(block(off)) }},
+		{"os.File.ReadAt", copied(f)},
 	}
 }
 

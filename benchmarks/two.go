@@ -32,21 +32,20 @@ const twoBufio = "pipe, bufio of 64 KiB"
 // milliseconds.
 var twoLinks = []struct {
 	name   string
-	ours   bool
 	stream int
 }{
-	{"ring", true, 500_000},
-	{"ring that sleeps at once", true, 500_000},
-	{ringBatch, true, 500_000},
-	{"pipe", false, 10_000},
-	{"Unix socket", false, 10_000},
-	{twoBufio, false, 500_000},
+	{"ring", 500_000},
+	{"ring that sleeps at once", 500_000},
+	{ringBatch, 500_000},
+	{"pipe", 10_000},
+	{"Unix socket", 10_000},
+	{twoBufio, 500_000},
 }
 
 func twoProcesses(s *session) error {
-	trips := contest{name: "round trips between two processes", headline: "Round trips of two processes", n: 1, per: "round trip",
+	trips := contest{name: "round trips between two processes", n: 1, per: "round trip",
 		work: "One process sends 64 bytes, and the other sends them back. The ring is that of examples/ring: it looks for a moment before it sleeps."}
-	stream := contest{name: "stream of messages between two processes", headline: "Messages to another process", n: 1, per: "message",
+	stream := contest{name: "stream of messages between two processes", n: 1, per: "message",
 		work: "One process sends messages of 64 bytes, and the other receives them. A pipe and a socket take one write and one read a message."}
 	factor := 1
 	if !s.quick {
@@ -64,10 +63,10 @@ func twoProcesses(s *session) error {
 			continue
 		}
 		if link.name != twoBufio && link.name != ringBatch {
-			trips.ways = append(trips.ways, way{name: link.name, ours: link.ours, turn: s.twoTurn(link.name, "trips", 2000*factor)})
+			trips.ways = append(trips.ways, way{name: link.name, turn: s.twoTurn(link.name, "trips", 2000*factor)})
 		}
 		if link.name != "ring that sleeps at once" {
-			stream.ways = append(stream.ways, way{name: link.name, ours: link.ours, turn: s.twoTurn(link.name, "stream", link.stream*factor)})
+			stream.ways = append(stream.ways, way{name: link.name, turn: s.twoTurn(link.name, "stream", link.stream*factor)})
 		}
 	}
 	trips.goals = []goal{{text: "the ring takes so many times as long as a pipe", atMost: 0.5, value: func(r round) float64 { return r["ring"] / r["pipe"] }}}
@@ -82,7 +81,7 @@ func twoProcesses(s *session) error {
 }
 
 func (s *session) twoIncrements(factor int) error {
-	c := contest{name: "a counter of two processes", headline: "A counter of two processes", n: 1, per: "increment",
+	c := contest{name: "a counter of two processes", n: 1, per: "increment",
 		work: "Two processes add 1 to the same 64-bit integer, both at a time. The server of the pipe adds it for the other process, which waits for the sum.",
 		goals: []goal{{text: "AtomicView.Add takes so many times as long as sync/atomic on a bare mapping", atMost: 1.1,
 			value: func(r round) float64 { return r["AtomicView.Add"] / r["bare mmap, sync/atomic"] }}}}
