@@ -32,6 +32,7 @@ var (
 const (
 	plotWidth = 620 // points: what GitHub shows of a page in full
 	barStep   = 22  // points from bar to bar
+	margin    = 16  // points at the right, for half of a number below
 )
 
 // A bar is a row of a plot.
@@ -45,14 +46,15 @@ type bar struct {
 // bars is a plotter of horizontal bars, the first at the top.
 type bars struct {
 	rows []bar
-	from float64 // where they begin
+	at   []float64 // on the axis
+	from float64   // where they begin
 	text text.Style
 }
 
 func (b *bars) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	for i, r := range b.rows {
-		at := y(float64(len(b.rows) - 1 - i))
+		at := y(b.at[i])
 		const half = barStep * 0.36
 		left, right := x(b.from), x(r.value)
 		left, right = min(left, right), max(left, right)
@@ -124,37 +126,54 @@ func (ch *chart) write(file string) error {
 	p.X.Color, p.X.Tick.Color, p.X.Tick.Length, p.X.Padding = color.Transparent, color.Transparent, 2, 0
 	p.X.Tick.Label.Color, p.X.Tick.Label.Font = inkColor, small.Font
 	p.HideY()
-	p.Y.Min, p.Y.Max = -0.6, float64(len(ch.rows))-0.4
 
-	least, most, names, labels := ch.from, ch.from, vg.Length(0), vg.Length(0)
-	for _, r := range ch.rows {
-		least, most = min(least, r.value), max(most, r.value)
-		names, labels = max(names, label.Width(r.name)*1.15+10), max(labels, label.Width(r.label)*1.15+10)
-	}
-	room := float64((plotWidth - 16 - names) / max(plotWidth-16-names-labels, plotWidth/4)) // for the labels: a factor
-	if ch.logarithmic {
-		if least < ch.from {
-			least *= 0.8
+	least, names := ch.from, vg.Length(0)
+	at := make([]float64, len(ch.rows)) // the first at 0, the others below
+	for i, r := range ch.rows {
+		least, names = min(least, r.value), max(names, label.Width(r.name)*1.15+10)
+		if i > 0 {
+			at[i] = at[i-1] - 1
+			if r.name != "" && slices.ContainsFunc(ch.rows, func(r bar) bool { return r.name == "" }) {
+				at[i] -= 0.3 // a group begins
+			}
 		}
+	}
+	last := at[len(at)-1]
+	p.Y.Min, p.Y.Max = last-0.6, 0.6
+	if ch.logarithmic && least < ch.from {
+		least *= 0.8
+	}
+	// The axis is so long that each label fits behind its bar.
+	scale := func(v float64) float64 { return v - least }
+	if ch.logarithmic {
+		scale = func(v float64) float64 { return math.Log(v / least) }
+	}
+	wide, span := plotWidth-margin-names, 0.0
+	for _, r := range ch.rows {
+		room := max(wide-label.Width(r.label)*1.15-10, wide/8)
+		span = max(span, scale(max(r.value, ch.from))*float64(wide/room))
+	}
+	p.X.Min = least
+	if ch.logarithmic {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{ch.format}
-		p.X.Min, p.X.Max = least, least*math.Pow(max(most/least, 2), room)
+		p.X.Max = least * math.Exp(max(span, math.Log(20)))
 	} else {
 		p.X.Tick.Marker = named{ch.format}
-		p.X.Min, p.X.Max = ch.from, ch.from+(most-ch.from)*room
+		p.X.Max = least + span
 	}
-	p.Add(grid{}, &bars{ch.rows, ch.from, label})
+	p.Add(grid{}, &bars{ch.rows, at, ch.from, label})
 
 	const head = 44
-	svg := vgsvg.New(plotWidth, vg.Length(head+20+barStep*len(ch.rows)))
+	svg := vgsvg.New(plotWidth, head+20+barStep*vg.Length(1-last))
 	c := draw.New(svg)
 	c.FillText(large, vg.Point{X: 2, Y: c.Max.Y - 11}, ch.title)
 	c.FillText(small, vg.Point{X: 2, Y: c.Max.Y - 29}, ch.below)
-	area := draw.Crop(c, names, -16, 0, -head)
+	area := draw.Crop(c, names, -margin, 0, -head)
 	p.Draw(area)
 	data := p.DataCanvas(area)
 	_, y := p.Transforms(&data)
 	for i, r := range ch.rows {
-		c.FillText(label, vg.Point{X: 2, Y: y(float64(len(ch.rows) - 1 - i))}, r.name)
+		c.FillText(label, vg.Point{X: 2, Y: y(at[i])}, r.name)
 	}
 	var out bytes.Buffer
 	if _, err := svg.WriteTo(&out); err != nil {
@@ -203,7 +222,7 @@ func (s *session) summary(file string) (bool, error) {
 	ch.below = "First the best that reads and writes, then the best other mapping. Each line is ten times the one before."
 	for _, h := range headlines {
 		i := slices.IndexFunc(s.results, func(r *result) bool { return r.name == h.contest })
-		if i < 0 {
+		if i < 0 || h.text == "" {
 			continue
 		}
 		name := h.text

@@ -28,7 +28,7 @@ func (s *session) write(dir string, took time.Duration) error {
 	fmt.Print(t.String())
 	for _, r := range s.results {
 		r.table(&t)
-		if r.headline() == "" {
+		if !r.plotted() {
 			continue
 		}
 		if err := r.plot(dir); err != nil {
