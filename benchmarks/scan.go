@@ -59,6 +59,9 @@ func firstScan(s *session) error {
 	}
 
 	os.Remove(name)
+	if s.quick {
+		size /= 2
+	}
 	if err := scanFile(name, size); err != nil {
 		return err
 	}
@@ -66,7 +69,7 @@ func firstScan(s *session) error {
 		return err
 	}
 	c.name = "first scan of a file written in small pieces"
-	c.work = fmt.Sprintf("The same for a file of %s that is in memory as writing it in pieces of 4 KiB left it: where the kernel keeps it page by page, that decides the speed of all ways.", sizeOf(size))
+	c.work = fmt.Sprintf("The same with a file of %s that is in memory as writing it in pieces of 4 KiB left it: where the kernel keeps it page by page, that decides the speed of all ways.", sizeOf(size))
 	return s.hold(c)
 }
 
