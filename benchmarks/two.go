@@ -44,7 +44,7 @@ var twoLinks = []struct {
 
 func twoProcesses(s *session) error {
 	trips := contest{name: "round trips between two processes", n: 1, per: "round trip",
-		work: "One process sends 64 bytes, and the other sends them back. The ring is that of examples/ring: it looks for a moment before it sleeps."}
+		work: "One process sends 64 bytes, and the other sends them back. The ring is that of examples/ring without what makes it survive a death: it looks for a moment before it sleeps."}
 	stream := contest{name: "stream of messages between two processes", n: 1, per: "message",
 		work: "One process sends messages of 64 bytes, and the other receives them. A pipe and a socket take one write and one read a message."}
 	factor := 1

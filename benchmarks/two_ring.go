@@ -109,7 +109,10 @@ func (r *twoRing) await() (err error) {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	for i := 0; i < r.looks && r.words.Load(r.other) == r.seen; i++ {
+	for i := 1; i <= r.looks && r.words.Load(r.other) == r.seen; i++ {
+		if i%1000 == 0 {
+			giveWay() // perhaps the other side waits for a processor
+		}
 	}
 	if r.words.Load(r.other) == r.seen {
 		r.words.Add(r.mine+twoAsleep, 1)
