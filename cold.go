@@ -46,26 +46,29 @@ var rememberFor = 100 * time.Millisecond
 
 // A recent is of bytes that were in memory a moment ago, of which a copy does not ask
 // again: to ask takes a long time beside a copy of 64 KiB. It has the number of each
-// 64 KiB, and when they were seen, in milliseconds. Others with the same place in the
+// 64 KiB, and the period in which they were seen. Others with the same place in the
 // table take it over. Then a copy asks once too often. A page that was thrown out since
 // is a page fault.
 type recent [1024]atomic.Uint64
 
-const recentTime = 1<<24 - 1 // 4.6 hours of milliseconds
+// recentTime is a mask of the bits of a recent that hold the period.
+const recentTime = 1<<24 - 1
 
-var recentStart = time.Now()
+// period counts periods of rememberFor. It goes up only while somebody remembers, by a
+// timer: to ask for the time would cost more than all else.
+var period struct {
+	number atomic.Uint32
+	ends   atomic.Bool // a timer runs that ends it
+}
 
-func recentNow() uint64 { return uint64(time.Since(recentStart).Milliseconds()) & recentTime }
-
-// has reports whether all blocks of the n bytes at off were seen.
+// has reports whether all blocks of the n bytes at off were seen in this period.
 func (b *recent) has(off, n int) bool {
 	if b == nil {
 		return false
 	}
-	now, last := recentNow(), uint64(rememberFor.Milliseconds())
+	now := uint64(period.number.Load()) & recentTime
 	for i := off / recentBytes; i <= (off+n-1)/recentBytes; i++ {
-		x := b[i%len(b)].Load()
-		if x>>24 != uint64(i)+1 || (now-x)&recentTime >= last {
+		if b[i%len(b)].Load() != (uint64(i)+1)<<24|now {
 			return false
 		}
 	}
@@ -73,7 +76,13 @@ func (b *recent) has(off, n int) bool {
 }
 
 func (b *recent) add(off, n int) {
-	now := recentNow()
+	now := uint64(period.number.Load()) & recentTime
+	if period.ends.CompareAndSwap(false, true) {
+		time.AfterFunc(rememberFor, func() {
+			period.ends.Store(false)
+			period.number.Add(1)
+		})
+	}
 	for i := off / recentBytes; i <= (off+n-1)/recentBytes; i++ {
 		b[i%len(b)].Store((uint64(i)+1)<<24 | now)
 	}
@@ -84,6 +93,7 @@ type ahead struct {
 	m       *mapping
 	at, end int  // what was not brought in yet
 	trusts  bool // what the system does not tell is there, and what was a moment ago
+	inOrder bool // what follows will be wanted next
 	left    int  // so many windows are brought in, whatever the system says of them
 	failed  bool // of the last window, a page could not be brought in
 	partly  bool // a window was only read, not mapped
@@ -97,9 +107,10 @@ func (m *mapping) ahead(off, n int, trusts bool) ahead {
 	if m.kind == device {
 		a.at = a.end
 	}
-	inOrder := off == int(m.follows.Swap(int64(off+n))) || n > window
+	a.inOrder = off == int(m.follows.Load()) || n > window
+	m.follows.Store(int64(off + n))
 	if a.isMissing() {
-		if inOrder {
+		if a.inOrder {
 			m.fetch(off, 1)
 		}
 		a.announce()
@@ -113,20 +124,24 @@ func (a *ahead) window() int { return min(window, a.end-a.at) }
 // isMissing reports whether a page of the next window is.
 func (a *ahead) isMissing() bool {
 	n := a.window()
-	if n == 0 || a.m.closed.Load() || a.trusts && a.m.wasThere(a.at, n) {
+	if n == 0 || a.m.closed.Load() || a.trusts && a.m.wasThere(a.at, n, a.inOrder) {
 		return false
 	}
 	return a.m.isMissing(a.at, n, a.trusts)
 }
 
 // wasThere reports whether the n bytes at off are in memory, or were a moment ago. To
-// remember that, it asks for all of each 64 KiB in which they lie.
-func (m *mapping) wasThere(off, n int) bool {
-	if m.recent.Load().has(off, n) {
-		return true
-	}
-	from := off - off%recentBytes
-	to := min((off+n+recentBytes-1)/recentBytes*recentBytes, int(m.len.Load()))
+// remember that, it asks for all of each 64 KiB in which they lie, and where what follows
+// will be copied next, for all of each MiB before.
+func (m *mapping) wasThere(off, n int, inOrder bool) bool {
+	return m.recent.Load().has(off, n) || inOrder && m.seeAround(off, n, window) || m.seeAround(off, n, recentBytes)
+}
+
+// seeAround remembers the bytes around the n at off, up to multiples of block, if all of
+// them are in memory. It reports whether they are.
+func (m *mapping) seeAround(off, n, block int) bool {
+	from := off - off%block
+	to := min((off+n+block-1)/block*block, int(m.len.Load()))
 	if from >= to || m.isMissing(from, to-from, true) {
 		return false
 	}
@@ -190,6 +205,10 @@ func (m *mapping) fetch(off, n int) (there, mapped bool) {
 func (m *mapping) transferMany(off int, p unsafe.Pointer, n, size int, reversed bool, a access) (int, error) {
 	distance, bytes := uintptr(m.at(off))-uintptr(p), uintptr(n)*uintptr(size)
 	if distance < bytes || -distance < bytes { // what overlaps cannot go by pieces
+		return m.transferPiece(off, p, n, size, reversed, a)
+	}
+	if bytes <= window && m.recent.Load().has(off, n*size) {
+		m.follows.Store(int64(off + n*size))
 		return m.transferPiece(off, p, n, size, reversed, a)
 	}
 	pages := m.ahead(off, n*size, true)
