@@ -95,6 +95,7 @@ type ahead struct {
 	trusts  bool // what the system does not tell is there, and what was a moment ago
 	inOrder bool // what follows will be wanted next
 	left    int  // so many windows are brought in, whatever the system says of them
+	cold    bool // a page was missing, in one of the last windows
 	failed  bool // of the last window, a page could not be brought in
 	partly  bool // a window was only read, not mapped
 }
@@ -109,6 +110,9 @@ func (m *mapping) ahead(off, n int, trusts bool) ahead {
 	}
 	a.inOrder = off == int(m.follows.Load()) || n > window
 	m.follows.Store(int64(off + n))
+	if a.inOrder {
+		a.probe()
+	}
 	if a.isMissing() {
 		if a.inOrder {
 			m.fetch(off, 1)
@@ -120,6 +124,15 @@ func (m *mapping) ahead(off, n int, trusts bool) ahead {
 
 // window is the number of bytes of the next one.
 func (a *ahead) window() int { return min(window, a.end-a.at) }
+
+// probe maps the first page of the next window, which most likely is in memory. With it
+// Linux maps all that it has as one piece, and of pages that are mapped it tells in a
+// tenth of the time that it takes to look for others.
+func (a *ahead) probe() {
+	if a.at < a.end && !a.cold && !a.trusts {
+		a.m.fetch(a.at, 1)
+	}
+}
 
 // isMissing reports whether a page of the next window is.
 func (a *ahead) isMissing() bool {
@@ -164,7 +177,7 @@ func (m *mapping) isMissing(off, n int, trusts bool) bool {
 
 // announce starts to read the next window, which is to be brought in.
 func (a *ahead) announce() {
-	a.left = max(a.left, near)
+	a.left, a.cold = max(a.left, near), true
 	from, to := a.m.span(a.at, a.window())
 	for ; from < to; from += announced {
 		a.m.space.advise(from, min(to, from+announced), WillNeed)
@@ -178,10 +191,12 @@ func (a *ahead) reach(end int) {
 		a.failed = false
 		if a.left > 0 {
 			a.left--
+			a.cold = a.cold && a.left > 0
 			there, mapped := a.m.fetch(a.at, n)
 			a.failed, a.partly = !there, a.partly || !mapped
 		}
 		a.at += n
+		a.probe()
 		if a.isMissing() {
 			a.announce()
 		}
