@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -278,10 +279,7 @@ func listed(m *mapping) bool { return registry.find(uintptr(m.base)) == m }
 func heldIn(q *quarantine) (held []*mapping) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e := q.held.Front(); e != nil; e = e.Next() {
-		held = append(held, e.Value.(*mapping))
-	}
-	return held
+	return slices.Clone(q.held)
 }
 
 // What a system tells in another way than by /proc.

@@ -2,7 +2,6 @@ package mmap
 
 import (
 	"cmp"
-	"container/list"
 	"runtime"
 	"slices"
 	"sync"
@@ -206,7 +205,7 @@ func joined(all []space) []space {
 // have.
 type quarantine struct {
 	mu    sync.Mutex // a leaf
-	held  list.List  // of *mapping
+	held  []*mapping
 	bytes uintptr
 	out   uint64 // how many have left; the first that is held has the next number
 }
@@ -231,12 +230,12 @@ const batch = 100
 func (q *quarantine) hold(m *mapping) (seq uint64) {
 	budget := tombstones.allowance().share(1, budgetShare)
 	q.mu.Lock()
-	q.held.PushBack(m)
+	q.held = append(q.held, m)
 	q.bytes += m.space.size
-	seq = q.out + uint64(q.held.Len())
+	seq = q.out + uint64(len(q.held))
 	var old []*mapping
-	if q.held.Len() > budget.mappings {
-		for range min(batch, q.held.Len()) {
+	if len(q.held) > budget.mappings {
+		for range min(batch, len(q.held)) {
 			old = append(old, q.pop())
 		}
 	}
@@ -252,7 +251,7 @@ func (q *quarantine) hold(m *mapping) (seq uint64) {
 func (q *quarantine) releaseUpTo(seq uint64) {
 	q.mu.Lock()
 	var old []*mapping
-	for q.out < seq && q.held.Len() > 0 {
+	for q.out < seq && len(q.held) > 0 {
 		old = append(old, q.pop())
 	}
 	q.mu.Unlock()
@@ -262,15 +261,17 @@ func (q *quarantine) releaseUpTo(seq uint64) {
 // giveWay releases all, and reports whether there were any.
 func (q *quarantine) giveWay() bool {
 	q.mu.Lock()
-	seq := q.out + uint64(q.held.Len())
-	some := q.held.Len() > 0
+	seq := q.out + uint64(len(q.held))
+	some := len(q.held) > 0
 	q.mu.Unlock()
 	q.releaseUpTo(seq)
 	return some
 }
 
 func (q *quarantine) pop() *mapping {
-	m := q.held.Remove(q.held.Front()).(*mapping)
+	m := q.held[0]
+	q.held[0] = nil // for the collector
+	q.held = q.held[1:]
 	q.bytes -= m.space.size
 	q.out++
 	return m
@@ -330,7 +331,7 @@ func (b *burials) add(size uintptr) (collect bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if stale {
-		b.limits, b.stale = fresh, 64
+		b.limits, b.stale = fresh, 256
 	}
 	b.now.bytes += size
 	b.now.mappings++
