@@ -220,7 +220,10 @@ func (r *Ring) advance() error {
 // await waits until the other's counter is not what it was: first awake for a moment,
 // if the other side can have a processor meanwhile.
 func (r *Ring) await(ctx context.Context) (err error) {
-	for i := 0; i < spins && r.words.Load(r.peer.count) == r.theirs; i++ {
+	for i := 1; i <= spins && r.words.Load(r.peer.count) == r.theirs; i++ {
+		if i%1000 == 0 {
+			giveWay() // perhaps the other side waits for a processor
+		}
 	}
 	if r.words.Load(r.peer.count) == r.theirs {
 		r.words.Add(r.my.asleep, 1)
