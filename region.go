@@ -195,13 +195,13 @@ func (m *mapping) slice(n int) []byte {
 //
 // On OpenBSD, what another program wrote with write(2) is read only after a Sync.
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
-	if m := r.few(off, len(p)); m != nil {
+	if o, m := r.few(off, len(p)); o != nil {
 		src, dst := m.at(int(off)), unsafe.Pointer(unsafe.SliceData(p))
 		if apart(dst, src, len(p)) && move(dst, src, len(p)) {
 			if raceEnabled {
-				raceRead(r.o, src, len(p))
+				raceRead(o, src, len(p))
 			}
-			runtime.KeepAlive(r.o)
+			runtime.KeepAlive(o)
 			return len(p), nil
 		}
 	}
@@ -211,15 +211,15 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 // few returns the mapping if it has the n bytes at off, and they are so few that
 // nothing is to be done before they are copied. Otherwise it returns nil, and the long
 // way finds out why.
-func (r *Region) few(off int64, n int) *mapping {
+func (r *Region) few(off int64, n int) (*owner, *mapping) {
 	if r == nil || r.o == nil {
-		return nil
+		return nil, nil
 	}
-	m := r.o.mapping
+	o, m := r.o, r.o.mapping
 	if n < 1 || n >= manyBytes || off < 0 || off > m.len.Load()-int64(n) {
-		return nil
+		return nil, nil
 	}
-	return m
+	return o, m
 }
 
 func (r *Region) readAt(p []byte, off int64) (int, error) {
@@ -263,13 +263,13 @@ func (r *Region) readAt(p []byte, off int64) (int, error) {
 // a [*FaultError]. The bytes are in the file at once for every process that reads
 // it (on OpenBSD after Sync), and durable after Sync.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
-	if m := r.few(off, len(p)); m != nil && Mode(m.mode.Load()) != ReadOnly {
+	if o, m := r.few(off, len(p)); o != nil && Mode(m.mode.Load()) != ReadOnly {
 		src, dst := unsafe.Pointer(unsafe.SliceData(p)), m.at(int(off))
 		if apart(dst, src, len(p)) && move(dst, src, len(p)) {
 			if raceEnabled {
-				raceWrite(r.o, dst, len(p))
+				raceWrite(o, dst, len(p))
 			}
-			runtime.KeepAlive(r.o)
+			runtime.KeepAlive(o)
 			return len(p), nil
 		}
 	}

@@ -400,11 +400,11 @@ func (v View[T]) Sync() error {
 // [*FaultError] where the file was truncated.
 func Get[T Fixed](r *Region, off int) (T, error) {
 	var x T
-	if m := r.few(int64(off), int(unsafe.Sizeof(x))); m != nil && move(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x))) {
+	if o, m := r.few(int64(off), int(unsafe.Sizeof(x))); o != nil && move(unsafe.Pointer(&x), m.at(off), int(unsafe.Sizeof(x))) {
 		if raceEnabled {
-			raceRead(r.o, m.at(off), int(unsafe.Sizeof(x)))
+			raceRead(o, m.at(off), int(unsafe.Sizeof(x)))
 		}
-		runtime.KeepAlive(r.o)
+		runtime.KeepAlive(o)
 		return x, nil
 	}
 	err := r.get(unsafe.Pointer(&x), off, int(unsafe.Sizeof(x)))
@@ -433,11 +433,11 @@ func (r *Region) get(p unsafe.Pointer, off, size int) error {
 // [*FaultError] where the file was truncated or the disk is full. A value that
 // straddles the end of what is there may then be stored in part.
 func Put[T Fixed](r *Region, off int, x T) error {
-	if m := r.few(int64(off), int(unsafe.Sizeof(x))); m != nil && Mode(m.mode.Load()) != ReadOnly && move(m.at(off), unsafe.Pointer(&x), int(unsafe.Sizeof(x))) {
+	if o, m := r.few(int64(off), int(unsafe.Sizeof(x))); o != nil && Mode(m.mode.Load()) != ReadOnly && move(m.at(off), unsafe.Pointer(&x), int(unsafe.Sizeof(x))) {
 		if raceEnabled {
-			raceWrite(r.o, m.at(off), int(unsafe.Sizeof(x)))
+			raceWrite(o, m.at(off), int(unsafe.Sizeof(x)))
 		}
-		runtime.KeepAlive(r.o)
+		runtime.KeepAlive(o)
 		return nil
 	}
 	return r.put(unsafe.Pointer(&x), off, int(unsafe.Sizeof(x)))
