@@ -250,11 +250,19 @@ func (v View[T]) All() iter.Seq2[int, T] {
 // is its turn.
 func (v View[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for i := range v.n {
-			if !yield(v.At(i)) {
-				return
+		// By offset: an index would be multiplied by the size of a struct each time.
+		end := uintptr(v.n) * unsafe.Sizeof(*v.base)
+		for off := uintptr(0); off < end; off += unsafe.Sizeof(*v.base) {
+			p := unsafe.Add(unsafe.Pointer(v.base), off)
+			x := *(*T)(p)
+			if raceEnabled {
+				raceRead(v.region, p, int(unsafe.Sizeof(x)))
+			}
+			if !yield(x) {
+				break
 			}
 		}
+		runtime.KeepAlive(v.region)
 	}
 }
 

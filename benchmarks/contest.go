@@ -46,6 +46,7 @@ type goal struct {
 
 	atLeast, atMost float64 // one of them; the other is 0
 	code            bool    // it compares code with code, not with the disk: CI insists on it
+	compiler        bool    // it compares what two compilers make of a loop, or of a deferred call
 }
 
 // A round is what each way took, for one of n, by its name.
@@ -99,6 +100,16 @@ func (v verdict) limit() string {
 	return fmt.Sprintf("at most %.4g", v.atMost)
 }
 
+// missed returns the goals of code that are missed by more than 10 percent.
+func (r *result) missed() (missed []verdict) {
+	for _, v := range r.met {
+		if v.code && !v.within(1.1) {
+			missed = append(missed, v)
+		}
+	}
+	return missed
+}
+
 // A session is one run of the program.
 type session struct {
 	quick   bool
@@ -106,6 +117,7 @@ type session struct {
 	start   time.Time
 	machine [][2]string
 	results []*result
+	insists bool     // on goals of code: a contest that misses one is held again, twice at most
 	skipped []string // what could not be done, and why
 }
 
@@ -117,8 +129,23 @@ func (s *session) rounds() int {
 	return 24
 }
 
-// hold holds a contest. The first round warms up and does not count.
+// hold holds a contest, and more than once if a goal that it is to insist on is missed:
+// on a machine that others use, that may be their doing.
 func (s *session) hold(c contest) error {
+	for try := 1; ; try++ {
+		res, err := s.holdOnce(c)
+		if err != nil {
+			return err
+		}
+		if !s.insists || try == 3 || len(res.missed()) == 0 {
+			s.results = append(s.results, res)
+			return nil
+		}
+	}
+}
+
+// holdOnce does it once. The first round warms up and does not count.
+func (s *session) holdOnce(c contest) (*result, error) {
 	n := c.rounds
 	if n == 0 {
 		n = s.rounds()
@@ -133,12 +160,12 @@ func (s *session) hold(c contest) error {
 			w := c.ways[j]
 			if w.before != nil {
 				if err := w.before(); err != nil {
-					return fmt.Errorf("%s: %s: %w", c.name, w.name, err)
+					return nil, fmt.Errorf("%s: %s: %w", c.name, w.name, err)
 				}
 			}
 			took, err := w.turn(i)
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", c.name, w.name, err)
+				return nil, fmt.Errorf("%s: %s: %w", c.name, w.name, err)
 			}
 			r[w.name] = took / float64(c.n)
 		}
@@ -155,9 +182,8 @@ func (s *session) hold(c contest) error {
 	for k, g := range c.goals {
 		res.met = append(res.met, verdict{g, median(values[k])})
 	}
-	s.results = append(s.results, res)
 	finished(c.name, start)
-	return nil
+	return res, nil
 }
 
 // skip notes what cannot be done here.

@@ -69,6 +69,7 @@ func measure(quick, check bool, run, dir, out string) error {
 	}
 	defer os.RemoveAll(dir)
 	s := &session{quick: quick, dir: dir, start: time.Now(), machine: machine(dir)}
+	s.insists = check
 	for _, w := range workloads {
 		if !only.MatchString(w.name) {
 			continue
@@ -91,10 +92,8 @@ func measure(quick, check bool, run, dir, out string) error {
 func (s *session) check() error {
 	var missed []string
 	for _, r := range s.results {
-		for _, v := range r.met {
-			if v.code && !v.within(1.1) {
-				missed = append(missed, fmt.Sprintf("%s: %s: %.4g, not %s", r.name, v.text, v.got, v.limit()))
-			}
+		for _, v := range r.missed() {
+			missed = append(missed, fmt.Sprintf("%s: %s: %.4g, not %s", r.name, v.text, v.got, v.limit()))
 		}
 	}
 	if len(missed) > 0 {

@@ -43,7 +43,7 @@ func randomHot(s *session, name string) error {
 		work: "Reads of 8 bytes at places of one page, which is in the first-level cache.",
 		n:    len(at), per: "read",
 		rounds: 4 * s.rounds(),
-		goals: []goal{{text: "ns that Region.ReadAt takes more than x/exp/mmap, which does not survive a truncated file", atMost: 4, code: true,
+		goals: []goal{{text: "ns that Region.ReadAt takes more than x/exp/mmap, which does not survive a truncated file", atMost: 4, compiler: true,
 			value: func(r round) float64 { return r[ours] - r[theirs] }}},
 	}
 	add := func(name string, read func(at []uint32) (uint64, error)) {

@@ -75,7 +75,7 @@ func smallFiles(s *session) error {
 		name: "small files, 1 goroutine",
 		work: "Open, map, read 8 bytes of, unmap and close files of 4 KiB that are in memory.",
 		n:    files, per: "file",
-		goals: []goal{{text: "View takes so many times as long as the fastest other that maps", atMost: 1.10, code: true,
+		goals: []goal{{text: "View takes so many times as long as the fastest other that maps", atMost: 1.10,
 			value: func(r round) float64 { return r["View"] / r.best(peers...) }}},
 	}
 	two := one
@@ -92,7 +92,7 @@ func smallFiles(s *session) error {
 		one.ways = append(one.ways, smallReader{"Get", smallGet, true, false}.way(names, want, 1))
 	}
 	if hasBare {
-		one.goals = append(one.goals, goal{text: "View takes so many times as long as bare system calls", atMost: 1.35, code: true,
+		one.goals = append(one.goals, goal{text: "View takes so many times as long as bare system calls", atMost: 1.35,
 			value: func(r round) float64 { return r["View"] / r[bare] }})
 
 		// How both scale is compared within a round.
@@ -104,7 +104,7 @@ func smallFiles(s *session) error {
 				two.ways = append(two.ways, w)
 			}
 		}
-		two.goals = append(two.goals, goal{text: "what a second goroutine gains: View's factor, of that of bare system calls", atLeast: 0.9, code: true,
+		two.goals = append(two.goals, goal{text: "what a second goroutine gains: View's factor, of that of bare system calls", atLeast: 0.9,
 			value: func(r round) float64 { return r["View"+by1] / r["View"] / (r[bare+by1] / r[bare]) }})
 	}
 	if err := s.hold(one); err != nil {
