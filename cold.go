@@ -63,7 +63,7 @@ var period struct {
 
 // has reports whether all blocks of the n bytes at off were seen in this period.
 func (b *recent) has(off, n int) bool {
-	if b == nil {
+	if b == nil || rememberFor == 0 {
 		return false
 	}
 	now := uint64(period.number.Load()) & recentTime

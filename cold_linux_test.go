@@ -51,7 +51,11 @@ func TestWhatWasInMemoryIsNotAskedForAgain(t *testing.T) {
 	needLinuxWays(t, "mincore(2)")
 	old := rememberFor
 	rememberFor = time.Hour
-	defer func() { rememberFor = old }()
+	defer func() {
+		rememberFor = old
+		period.number.Add(1)
+		period.ends.Store(false) // the timer goes on for an hour
+	}()
 	r := open(t, tempFile(t, pattern(4*window)), ReadWrite)
 	if err := r.Populate(0, ToEnd); err != nil {
 		t.Fatal(err)
@@ -83,7 +87,7 @@ func TestWhatWasInMemoryIsNotAskedForAgain(t *testing.T) {
 	if asks(window, 0); asks(window, 0) != 0 {
 		t.Error("it is not remembered")
 	}
-	if calls := callsOf(t, func() { emptyLoop(mustView[uint8](r), window) }); len(calls) != 4 {
+	if calls := callsOf(t, func() { emptyLoop(mustView[uint8](r), window) }); len(calls) != 8 { // each maps a page, and asks
 		t.Errorf("Chunks relies on what a copy remembers: %v", calls)
 	}
 	var b recent
@@ -93,6 +97,42 @@ func TestWhatWasInMemoryIsNotAskedForAgain(t *testing.T) {
 	forget(t, r) // of which nobody tells
 	if there, err := r.Resident(0, 1); err == nil && !there[0] && asks(window, 0) != 0 {
 		t.Error("it was asked for again")
+	}
+}
+
+// Where copies go on where the one before ended, one question is for a whole window.
+func TestCopiesInOrderAskOnceForAWindow(t *testing.T) {
+	needLinuxWays(t, "mincore(2)")
+	r := open(t, tempFile(t, pattern(4*window)), ReadOnly)
+	if err := r.Populate(0, ToEnd); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, manyBytes)
+	copies := func(order func(i int) int) int {
+		r.o.recent.Store(nil)
+		r.o.follows.Store(0)
+		return len(callsOf(t, func() {
+			for i := range 4 * window / len(p) {
+				r.ReadAt(p, int64(order(i)*len(p)))
+			}
+		}))
+	}
+	old := rememberFor
+	rememberFor = time.Hour
+	defer func() {
+		rememberFor = old
+		period.number.Add(1)
+		period.ends.Store(false)
+	}()
+	if got := copies(func(i int) int { return i }); got != 4 {
+		t.Errorf("in order, %d questions, want 4", got)
+	}
+	if got, want := copies(func(i int) int { return 4*window/len(p) - 1 - i }), 4*window/len(p); got != want {
+		t.Errorf("the last first, %d questions, want %d", got, want)
+	}
+	period.number.Add(1) // as the timer does
+	if got := len(callsOf(t, func() { r.ReadAt(p, 0) })); got != 1 {
+		t.Errorf("in the next period, %d questions, want 1", got)
 	}
 }
 
@@ -122,24 +162,26 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 	v := mustView[uint8](r)
 	p := make([]byte, size)
 	asked := func(n int) []string { return slices.Repeat([]string{"mincore"}, n) }
+	// Before Chunks asks, it maps a page: of what is mapped, the system tells sooner.
+	probed := func(n int) []string { return slices.Repeat([]string{"madvise", "mincore"}, n) }
 	for _, tt := range []struct {
 		what string
-		want int
+		want []string
 		do   func()
 	}{
-		{"ReadAt of few bytes", 0, func() { r.ReadAt(p[:manyBytes-1], 0) }},
-		{"ReadAt of 64 KiB", 1, func() { r.ReadAt(p[:manyBytes], 100) }},
-		{"ReadAt of 4 windows", 4, func() { r.ReadAt(p, 0) }},
-		{"WriteAt of few bytes", 0, func() { r.WriteAt(p[:manyBytes-1], 0) }},
-		{"WriteAt of a window", 1, func() { r.WriteAt(p[:window], 0) }},
-		{"CopyTo of few bytes", 0, func() { v.CopyTo(p[:manyBytes-1]) }},
-		{"CopyTo of 4 windows", 4, func() { v.CopyTo(p) }},
-		{"CopyFrom of a window", 1, func() { v.CopyFrom(p[:window]) }},
-		{"Get", 0, func() { Get[uint64](r, 5) }},
-		{"chunks of 1 byte of a window", 1, func() { emptyLoop(v.Sub(0, window), 1) }},
-		{"chunks of 1 window", 4, func() { emptyLoop(v, window) }},
-		{"one chunk", 4, func() { emptyLoop(v, size+1) }},
-		{"two chunks, and the loop ends", 2, func() { // of this window and the next
+		{"ReadAt of few bytes", asked(0), func() { r.ReadAt(p[:manyBytes-1], 0) }},
+		{"ReadAt of 64 KiB", asked(1), func() { r.ReadAt(p[:manyBytes], 100) }},
+		{"ReadAt of 4 windows", asked(4), func() { r.ReadAt(p, 0) }},
+		{"WriteAt of few bytes", asked(0), func() { r.WriteAt(p[:manyBytes-1], 0) }},
+		{"WriteAt of a window", asked(1), func() { r.WriteAt(p[:window], 0) }},
+		{"CopyTo of few bytes", asked(0), func() { v.CopyTo(p[:manyBytes-1]) }},
+		{"CopyTo of 4 windows", asked(4), func() { v.CopyTo(p) }},
+		{"CopyFrom of a window", asked(1), func() { v.CopyFrom(p[:window]) }},
+		{"Get", asked(0), func() { Get[uint64](r, 5) }},
+		{"chunks of 1 byte of a window", asked(1), func() { emptyLoop(v.Sub(0, window), 1) }},
+		{"chunks of 1 window", probed(4), func() { emptyLoop(v, window) }},
+		{"one chunk", probed(4), func() { emptyLoop(v, size+1) }},
+		{"two chunks, and the loop ends", probed(2), func() { // of this window and the next
 			for i := range v.Chunks(1000) {
 				if i > 0 {
 					break
@@ -147,7 +189,7 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 			}
 		}},
 	} {
-		diff(t, tt.what, callsOf(t, tt.do), append([]string(nil), asked(tt.want)...))
+		diff(t, tt.what, callsOf(t, tt.do), append([]string(nil), tt.want...))
 	}
 }
 

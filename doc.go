@@ -157,10 +157,15 @@
 //     ahead, and asks the system once for each MiB.
 //   - To take a copy: [Region.ReadAt], [View.CopyTo], [Region.WriteTo]. Those of 64 KiB
 //     or more ask first whether pages are missing, and wait in a system call if so.
-//     What was there is not asked for again within a tenth of a second. Shorter ones, [Get] and views do not ask: it would cost more than the copy.
+//     What was there is not asked for again within a tenth of a second. Shorter ones,
+//     [Get] and views do not ask: it would cost more than the copy.
 //   - To access a place that may be cold, by a view: [View.Populate] before it.
 //   - To have data read while the program does other things: [Region.Advise] with
 //     [WillNeed].
+//   - To read places in no order: Advise with [Random] first, or a fault reads as much
+//     around the place as the disk's read-ahead, which may be megabytes.
+//   - To go over a file that is larger than memory: Advise with [Sequential] first. Then
+//     the pages that the loop has left go before those that it comes to.
 //   - What is in memory anyhow: [View.At], which costs no more than a slice.
 //
 // Linux tells which pages of a file are in memory only to the owner, and to who may
@@ -178,6 +183,8 @@
 //   - For pipes, sockets and terminals, which cannot be mapped.
 //   - For a small change that must be durable: write and fsync are faster. The system
 //     writes more than what was stored.
+//   - To append, unless others are to see each record at once: every new page is a page
+//     fault. os.File with a buffer is faster.
 //
 // A hole in a sparse file takes memory when it is read from a tmpfs. Pages of a
 // mapping count against the memory limit of a cgroup, and a process that exceeds it

@@ -52,3 +52,36 @@ func TestFilesLargerThanMemory(t *testing.T) {
 		}
 	}
 }
+
+// The size that Open was told may be from before another region of this process shortened
+// the file. Then it is asked for again.
+func TestAFileThatIsShortenedWhileItIsOpenedHasItsNewSize(t *testing.T) {
+	needLinuxWays(t, "fstatfs(2), which comes between")
+	dir, err := os.MkdirTemp("/dev/shm", "shorten") // where Open asks for the file system, too
+	if err != nil {
+		t.Skipf("no tmpfs: %v", err)
+	}
+	defer os.RemoveAll(dir)
+	page := os.Getpagesize()
+	name := filepath.Join(dir, "f")
+	r, err := Create(name, int64(4*page))
+	need(t, r, err)
+	once := true
+	onCalls(t, func(call string) error {
+		if call == "fstatfs" && once {
+			once = false
+			if err := r.Resize(int64(page)); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	other, err := Open(name, ReadOnly)
+	need(t, other, err)
+	if once {
+		t.Skip("fstatfs(2) was not called")
+	}
+	if other.Len() != page {
+		t.Errorf("it has %d bytes, want %d", other.Len(), page)
+	}
+}
