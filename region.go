@@ -208,9 +208,9 @@ func (r *Region) ReadAt(p []byte, off int64) (int, error) {
 	return r.readAt(p, off)
 }
 
-// few returns the mapping if it has the n bytes at off, and they are so few that
-// nothing is to be done before they are copied. Otherwise it returns nil, and the long
-// way finds out why.
+// few returns the owner and its mapping if they have the n bytes at off, and so few that
+// nothing is to be done before they are copied. Otherwise it returns nil. Then, and if the
+// copy fails, the long way finds out why.
 func (r *Region) few(off int64, n int) (*owner, *mapping) {
 	if r == nil || r.o == nil {
 		return nil, nil
@@ -238,7 +238,7 @@ func (r *Region) readAt(p []byte, off int64) (int, error) {
 	}
 	n, data := len(p), unsafe.Pointer(unsafe.SliceData(p))
 	if n < manyBytes {
-		n, err = transfer(data, m.at(int(off)), n, 1, false)
+		n, err = transferByPages(data, m.at(int(off)), n, 1, false)
 	} else {
 		n, err = m.transferMany(int(off), data, n, 1, false, aLoad)
 	}
@@ -295,7 +295,7 @@ func (r *Region) writeAt(p []byte, off int64) (int, error) {
 	}
 	n, data := len(p), unsafe.Pointer(unsafe.SliceData(p))
 	if n < manyBytes {
-		n, err = transfer(m.at(int(off)), data, n, 1, false)
+		n, err = transferByPages(m.at(int(off)), data, n, 1, false)
 	} else {
 		n, err = m.transferMany(int(off), data, n, 1, false, aStore)
 	}

@@ -23,6 +23,11 @@ func transfer(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) 
 			return n, nil
 		}
 	}
+	return transferByPages(dst, src, n, size, reversed)
+}
+
+// transferByPages is transfer for what could not be copied whole.
+func transferByPages(dst, src unsafe.Pointer, n, size int, reversed bool) (int, error) {
 	if distance := uintptr(dst) - uintptr(src); distance == 0 || distance >= uintptr(n*size) {
 		return transferUpwards(dst, src, n, size, reversed)
 	}

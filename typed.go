@@ -428,7 +428,7 @@ func (r *Region) get(p unsafe.Pointer, off, size int) error {
 	if _, err := m.within("get", off, size); err != nil {
 		return err
 	}
-	n, err := transfer(p, m.at(off), size, 1, false)
+	n, err := transferByPages(p, m.at(off), size, 1, false)
 	if raceEnabled {
 		raceRead(r.o, m.at(off), n)
 	}
@@ -463,7 +463,7 @@ func (r *Region) put(p unsafe.Pointer, off, size int) error {
 	if Mode(m.mode.Load()) == ReadOnly {
 		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only", size, off, m.describe())
 	}
-	n, err := transfer(m.at(off), p, size, 1, false)
+	n, err := transferByPages(m.at(off), p, size, 1, false)
 	if raceEnabled {
 		raceWrite(r.o, m.at(off), n)
 	}
