@@ -95,7 +95,7 @@ type ahead struct {
 	trusts  bool // what the system does not tell is there, and what was a moment ago
 	inOrder bool // what follows will be wanted next
 	left    int  // so many windows are brought in, whatever the system says of them
-	cold    bool // a page was missing, in one of the last windows
+	cold    bool // a page was missing, in one of the last windows, or to bring one in does not map it
 	failed  bool // of the last window, a page could not be brought in
 	partly  bool // a window was only read, not mapped
 }
@@ -130,7 +130,8 @@ func (a *ahead) window() int { return min(window, a.end-a.at) }
 // tenth of the time that it takes to look for others.
 func (a *ahead) probe() {
 	if a.at < a.end && !a.cold && !a.trusts {
-		a.m.fetch(a.at, 1)
+		_, mapped := a.m.fetch(a.at, 1)
+		a.cold = !mapped
 	}
 }
 

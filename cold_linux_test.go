@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,7 +88,7 @@ func TestWhatWasInMemoryIsNotAskedForAgain(t *testing.T) {
 	if asks(window, 0); asks(window, 0) != 0 {
 		t.Error("it is not remembered")
 	}
-	if calls := callsOf(t, func() { emptyLoop(mustView[uint8](r), window) }); len(calls) != 8 { // each maps a page, and asks
+	if calls := callsOf(t, func() { emptyLoop(mustView[uint8](r), window) }); len(calls) < 5 { // each asks, and the first maps a page, or tries
 		t.Errorf("Chunks relies on what a copy remembers: %v", calls)
 	}
 	var b recent
@@ -162,8 +163,15 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 	v := mustView[uint8](r)
 	p := make([]byte, size)
 	asked := func(n int) []string { return slices.Repeat([]string{"mincore"}, n) }
-	// Before Chunks asks, it maps a page: of what is mapped, the system tells sooner.
-	probed := func(n int) []string { return slices.Repeat([]string{"madvise", "mincore"}, n) }
+	// Before Chunks asks, it maps a page: of what is mapped, the system tells sooner. If the
+	// system cannot do that, Chunks finds out once, and reads a byte.
+	probed := func(calls []string) []string {
+		others := slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return c == "mincore" })
+		if n := len(calls) - len(others); len(others) > n || slices.ContainsFunc(others, func(c string) bool { return c != "madvise" && c != "pread" }) {
+			t.Errorf("%d questions, and before them %v", n, others)
+		}
+		return asked(len(calls) - len(others))
+	}
 	for _, tt := range []struct {
 		what string
 		want []string
@@ -179,9 +187,9 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 		{"CopyFrom of a window", asked(1), func() { v.CopyFrom(p[:window]) }},
 		{"Get", asked(0), func() { Get[uint64](r, 5) }},
 		{"chunks of 1 byte of a window", asked(1), func() { emptyLoop(v.Sub(0, window), 1) }},
-		{"chunks of 1 window", probed(4), func() { emptyLoop(v, window) }},
-		{"one chunk", probed(4), func() { emptyLoop(v, size+1) }},
-		{"two chunks, and the loop ends", probed(2), func() { // of this window and the next
+		{"chunks of 1 window", asked(4), func() { emptyLoop(v, window) }},
+		{"one chunk", asked(4), func() { emptyLoop(v, size+1) }},
+		{"two chunks, and the loop ends", asked(2), func() { // of this window and the next
 			for i := range v.Chunks(1000) {
 				if i > 0 {
 					break
@@ -189,7 +197,11 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 			}
 		}},
 	} {
-		diff(t, tt.what, callsOf(t, tt.do), append([]string(nil), tt.want...))
+		got := callsOf(t, tt.do)
+		if strings.Contains(tt.what, "chunk") {
+			got = probed(got)
+		}
+		diff(t, tt.what, got, append([]string(nil), tt.want...))
 	}
 }
 
