@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,13 @@ var childMany = registerChild("opens and closes", func(t testing.TB, args []stri
 		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
 	mappingsBefore, filesBefore := countMappings(t), descriptors()
+	var unmaps atomic.Int64
+	onCalls(t, func(call string) error {
+		if call == "munmap" {
+			unmaps.Add(1)
+		}
+		return nil
+	})
 	peak := 0
 	var tenths []time.Duration
 	for i := range n {
@@ -60,6 +68,10 @@ var childMany = registerChild("opens and closes", func(t testing.TB, args []stri
 	})
 	left := countMappings(t) - mappingsBefore
 	fmt.Printf("%d opens and closes: at most %d mappings at a time, %d left; the third tenth took %v, the last %v", n, peak, left, begin, end)
+	// Those whose raw memory was handed out lie apart, with up to three others in between.
+	if got := int(unmaps.Load()); got > n*2/3 {
+		t.Errorf("%d calls of munmap for %d regions: neighbours go one by one", got, n)
+	}
 	if peak > 20_000 {
 		t.Errorf("%d mappings at a time: the system has room for 65530", peak)
 	}

@@ -452,3 +452,29 @@ var childDownwards = registerChild("copy downwards", func(t testing.TB, _ []stri
 		r.Close()
 	}
 })
+
+// Few bytes go by words. Nothing beside them may change.
+func TestCopiesOfFewBytesTouchNothingElse(t *testing.T) {
+	r := anonymousRegion(t, 64)
+	for n := range 25 {
+		for off := range 9 {
+			was, src := bytes.Repeat([]byte{0xee}, 64), pattern(64)[off:off+n]
+			copy(r.Bytes(), was)
+			if k, err := r.WriteAt(src, int64(16+off)); k != n || err != nil {
+				t.Fatalf("WriteAt of %d bytes: %d, %v", n, k, err)
+			}
+			copy(was[16+off:], src)
+			if !bytes.Equal(r.Bytes(), was) {
+				t.Fatalf("after WriteAt of %d bytes at %d: %x", n, 16+off, r.Bytes())
+			}
+			got, want := bytes.Repeat([]byte{0xaa}, 64), bytes.Repeat([]byte{0xaa}, 64)
+			if k, err := r.ReadAt(got[24+off:24+off+n], int64(16+off)); k != n || err != nil {
+				t.Fatalf("ReadAt of %d bytes: %d, %v", n, k, err)
+			}
+			copy(want[24+off:], src)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("ReadAt of %d bytes at %d: %x", n, 16+off, got)
+			}
+		}
+	}
+}

@@ -247,7 +247,7 @@ func (v View[T]) All() iter.Seq2[int, T] {
 }
 
 // Values returns an iterator over the elements, in order. Each is loaded when it
-// is its turn.
+// is its turn. Over structs it is faster than a loop of At.
 func (v View[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
 		// By offset: an index would be multiplied by the size of a struct each time.
