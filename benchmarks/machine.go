@@ -28,7 +28,8 @@ func machine(dir string) [][2]string {
 		add("memory", fmt.Sprintf("%.0f GiB", float64(m.Total)/(1<<30)))
 	}
 	if h, err := host.Info(); err == nil {
-		add("system", strings.Join(strings.Fields(fmt.Sprintf("%s %s, kernel %s, %s", h.Platform, h.PlatformVersion, h.KernelVersion, h.KernelArch)), " "))
+		kernel, _, _ := strings.Cut(h.KernelVersion, "-") // the rest is who built it
+		add("system", strings.Join(strings.Fields(fmt.Sprintf("%s %s, kernel %s, %s", h.Platform, h.PlatformVersion, kernel, h.KernelArch)), " "))
 	} else {
 		add("system", runtime.GOOS+"/"+runtime.GOARCH)
 	}

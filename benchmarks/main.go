@@ -1,8 +1,8 @@
 // Benchmarks measures, side by side in one run, package mmap, other ways in Go to do
 // the same work, and C.
 //
-//	go run .           # everything: takes half an hour, and 6 GB of disk
-//	go run . -quick    # less of everything: takes 3 minutes
+//	go run .           # everything: takes a quarter of an hour, and 6 GB of disk
+//	go run . -quick    # less of everything: takes 2 minutes
 //	go run . -run scan # only the workloads whose names match
 //
 // It writes a table and plots to results. With -check it fails if a goal that compares
