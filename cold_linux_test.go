@@ -167,10 +167,15 @@ func TestHotPagesAreAskedForAndNothingElse(t *testing.T) {
 	// system cannot do that, Chunks finds out once, and reads a byte.
 	probed := func(calls []string) []string {
 		others := slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return c == "mincore" })
-		if n := len(calls) - len(others); len(others) > n || slices.ContainsFunc(others, func(c string) bool { return c != "madvise" && c != "pread" }) {
+		n, least := len(calls)-len(others), 0
+		if r.o.space.populate(0, r.o.page(), false) == nil {
+			least = n - 1
+		}
+		strange := func(c string) bool { return c != "madvise" && c != "pread" }
+		if len(others) < least || len(others) > n || slices.ContainsFunc(others, strange) {
 			t.Errorf("%d questions, and before them %v", n, others)
 		}
-		return asked(len(calls) - len(others))
+		return asked(n)
 	}
 	for _, tt := range []struct {
 		what string

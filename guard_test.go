@@ -239,6 +239,14 @@ func TestGoexitPassesThroughGuard(t *testing.T) {
 
 func TestGuardLeavesPanicOnFaultAsItWas(t *testing.T) {
 	p, _ := closedPart(t)
+	r, gone := anonymousRegion(t, 64), anonymousRegion(t, 64)
+	b, missing := make([]byte, 64), gone.Bytes()
+	gone.Close()
+	v := mustView[byte](r)
+	big, err := BigEndianOf[int32](r, 0, ToEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, state := range []bool{false, true} {
 		for what, run := range map[string]func(){
 			"success": func() { Guard(func() error { return nil }) },
@@ -249,6 +257,17 @@ func TestGuardLeavesPanicOnFaultAsItWas(t *testing.T) {
 			"nested":  func() { Guard(func() error { return Guard(func() error { p.view.Set(0, 1); return nil }) }) },
 			"changed": func() { Guard(func() error { debug.SetPanicOnFault(!state); return nil }) },
 			"methods": func() { p.whole.Region().ReadAt(make([]byte, 1), 0); Get[int8](p.whole.Region(), 0) },
+
+			"ReadAt":            func() { r.ReadAt(b[:8], 0) },
+			"ReadAt, a fault":   func() { r.ReadAt(missing[:8], 0) },
+			"WriteAt":           func() { r.WriteAt(b, 0) },
+			"WriteAt, a fault":  func() { r.WriteAt(missing, 0) },
+			"Get":               func() { Get[int32](r, 0) },
+			"Put":               func() { Put(r, 0, int32(1)) },
+			"CopyTo":            func() { v.CopyTo(b) },
+			"CopyFrom, a fault": func() { v.CopyFrom(missing) },
+			"in another order":  func() { big.CopyTo(make([]int32, 4)) },
+			"Fill":              func() { v.Fill(1) },
 		} {
 			old := debug.SetPanicOnFault(state)
 			run()
