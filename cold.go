@@ -114,7 +114,7 @@ func (m *mapping) ahead(off, n int, trusts bool) ahead {
 		a.probe()
 	}
 	if a.isMissing() {
-		if a.inOrder {
+		if a.inOrder && trusts { // otherwise probe has
 			m.fetch(off, 1)
 		}
 		a.announce()

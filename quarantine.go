@@ -158,10 +158,9 @@ func (m *mapping) end() space {
 }
 
 // unmapped gives address space back, neighbours in one call: the tombstones of regions
-// that came one after the other lie side by side. To unmap each by itself would take 2 us,
-// as long as to map a small file. Where the system has put several tombstones
-// together and is at its limit of mappings, it refuses to cut one out: then that
-// waits for the next time.
+// that came one after the other lie side by side, and to unmap each by itself would take
+// as long as to map it. Where the system has put several tombstones together and is at
+// its limit of mappings, it refuses to cut one out: then that waits for the next time.
 var unmapped leftovers
 
 type leftovers struct {

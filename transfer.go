@@ -44,8 +44,8 @@ func apart(dst, src unsafe.Pointer, n int) bool {
 //
 // It is what every small copy pays for. So it does what scope does without scope's
 // calls, and copies up to 16 bytes as two words that may overlap: the built-in copy
-// would be one call more. What is left above a bare copy is the flag, 1.5 ns, and the
-// deferred call, 3 ns.
+// would be one call more. What is left above a bare copy is the flag and the deferred
+// call.
 func move(dst, src unsafe.Pointer, n int) (done bool) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
