@@ -1,17 +1,31 @@
 // Package mmap maps files, devices and memory, and views the mapped bytes as typed
 // values, in place.
 //
-//   - To read or change a file in place: [Open], [Create] or [OpenOrCreate], then [ViewOf].
-//   - To survive what others do to the file: wrap loops over views in [Guard].
-//   - To share memory with other processes: [AtomicOf] on a file, [Shared] or [MemFile].
-//   - To go over a file that is not in memory yet: [View.Chunks].
-//   - To access the registers of a device: [Map] and [RegistersOf].
-//   - To have every option of mmap(2): [Config]. For an open file or a device: [Map].
+// # Where to start
 //
-// A [Region] owns a mapping. Views of it load and store the mapped bytes
-// themselves, at the speed of a slice and without a copy: [View] in the machine's
-// byte order, [BigEndian] and [LittleEndian] in that of a file format, [AtomicView]
-// for memory that others share, [Registers] for devices.
+// What do you want to do?
+//
+//   - Read or change the numbers in a file: [Open], then [ViewOf].
+//   - Make a file, or use the one that is there: [Create], [OpenOrCreate].
+//   - Read a file format: [BigEndianOf], [LittleEndianOf]. For one value: [Get].
+//   - Use an array of structs: [StructViewOf].
+//   - Share counters with other processes: [AtomicOf], on a file or on [Shared] memory.
+//   - Wait for another process: [AtomicView.Wait].
+//   - Hand memory to a child process: [MemFile].
+//   - Let a mapped file grow: [Config] with Reserve, then [Region.Resize].
+//   - Follow a file that another process grows: [Region.Refresh].
+//   - Survive it when a file is truncated: [Guard].
+//   - Go over a file that is large, or not in memory yet: [View.Chunks].
+//   - Access the registers of a device: [Map], then [RegistersOf].
+//   - Have a []byte, an [io.ReaderAt], an [io.WriterAt]: [Region.Bytes], or the [Region] itself.
+//   - Everything else that mmap(2) can do: [Config].
+//
+// There is an example of each. The rest of this page says how to think of mapped memory,
+// when not to use it, and what is promised about safety, kind by kind.
+//
+// # The model
+//
+// This adds 1 to the number that a file begins with:
 //
 //	r, err := mmap.Open("log.txt", mmap.ReadWrite)
 //	if err != nil {
@@ -22,211 +36,223 @@
 //	if err != nil {
 //		return err
 //	}
-//	v.Set(0, v.At(0)+1)
-//	return r.Sync()
+//	v.Set(0, v.At(0)+1) // changes the file: nothing is copied
+//	return r.Sync()     // and makes the change durable
 //
-// Mapped memory breaks rules that Go programs rely on. It can vanish, change by
-// itself, and outlive or be outlived by what points to it. The rest of this page
-// says what this package promises about that, kind by kind.
+// Here r is a region, and v is a view of it:
+//
+//	       0                       Len                   Cap
+//	file   [ bytes of the file .. ]
+//	region [ the same bytes ..... | reservation ....... ]  Resize and Refresh move Len.
+//	view        [ T ][ T ][ T ]                            At and Set go to the file's bytes.
+//
+//	       after Close
+//	region [ tombstone ................................ ]  Every access is a fault.
+//
+// The words in it:
+//
+//   - A region ([Region]) owns a mapping. Its address never changes.
+//   - A view says where in a region values are, and of which type. [View] has the machine's
+//     byte order, [BigEndian] and [LittleEndian] that of a file format. [AtomicView] is for
+//     memory that others change meanwhile, [Registers] for devices. A view is a small value.
+//     It keeps its region from the garbage collector.
+//   - A reservation is address space behind the region, which it can grow into. It takes no
+//     memory.
+//   - A tombstone is what [Region.Close] leaves: address space that nobody can access. It
+//     goes when nothing can reach it any more.
+//   - A fault is an access that the system cannot serve. A guard ([Guard]) turns it into an
+//     error.
+//
+// # When not to map
+//
+// Do not map a file
+//
+//   - if it is small and read once: [os.ReadFile] is faster.
+//   - if it is read once, in order, and a copy does no harm: on a local disk [os.File] is as
+//     fast.
+//   - to append, unless others must see each record at once: every new page is a page fault.
+//     An os.File with a buffer is faster.
+//   - for a small change that must be durable: write and fsync are faster. The system writes
+//     more of a mapping than what was stored.
+//   - for short reads at random from slow storage, such as a network: one read of an os.File
+//     is one system call, and so is bringing in a page.
+//   - if others truncate it as they like, unless every access is a copy or under [Guard].
+//   - if it is a pipe, a socket or a terminal: those cannot be mapped.
+//
+// Mapped pages count against the memory limit of a cgroup. A process that exceeds it is
+// killed. A hole in a sparse file takes memory when it is read from a tmpfs.
 //
 // # Bounds
 //
-// A view is checked once, when it is made: it lies within its region, and its
-// length does not change. Every index is checked against that length, and a bad one
-// panics, as for a slice. Methods that take offsets return [ErrRange] instead. No
-// arithmetic on offsets and lengths overflows unnoticed, and no length from a
-// hostile file leads out of the region. Of the negative numbers only [ToEnd] means
-// something.
+// A view lies within its region. That is checked once, when it is made, and its length
+// never changes. Every index is checked against that length. A bad index panics, as it
+// does for a slice. A bad offset is an error, [ErrRange].
+//
+// Offsets and lengths may come from a hostile file. They do not overflow unnoticed, and
+// they do not lead out of the region. Of the negative numbers only [ToEnd] has a meaning.
 //
 // # Lifetime
 //
-// A region never moves. Its address is fixed from Map on. It grows inside address
-// space that [Config.Reserve] held for it, so views made before [Region.Resize] are
-// valid after it.
+// A region never moves. It grows inside its reservation, so views that were made before
+// [Region.Resize] are valid after it.
 //
-// Nothing stale reads foreign data. [Region.Close] replaces the mapping, in one
-// step, by address space that nothing can access: a tombstone. It stays until no
-// Region and no view is left that could reach it, and every Guard is over that may
-// have to ask about it. So an access after or during Close faults, and never sees
-// what was mapped there next. A Region that becomes unreachable without Close is
-// unmapped by the garbage collector, though at no particular time.
+// An access after Close is a fault. It never sees what was mapped at that address next.
+// [Region.Close] replaces the mapping by a tombstone in one step. The tombstone stays as
+// long as a Region or a view could reach it, or a Guard that is running may have to ask
+// about it.
 //
-// What [Region.Bytes], [Region.Reserved], [View.Slice] and [View.Ptr] return is raw
-// memory. The collector does not see it, and it does not keep its region:
+// A Region that is unreachable and was not closed is unmapped by the garbage collector, at
+// some time. Do not rely on that: call Close.
 //
-//   - Once raw memory of a region was handed out, only Close unmaps it, ever.
-//   - After Close it stays inaccessible as long as a Region or a view is reachable,
-//     and then in a quarantine. The oldest leave that first, and all of them when
-//     the system refuses more address space. Only a slice used after even that may
-//     meet memory of something else. Do not keep one beyond Close.
+// [Region.Bytes], [Region.Reserved], [View.Slice] and [View.Ptr] return raw memory. It does
+// not keep its region, because the collector does not see it:
 //
-// The quarantine holds at most an eighth of the address space and of the mappings
-// that the process may have (on Linux: RLIMIT_AS, vm.max_map_count). What waits for
-// Guards is bounded in the same way.
+//   - A region whose raw memory was handed out is unmapped by Close only.
+//   - After Close the raw memory stays inaccessible for long: as long as a Region or a view
+//     is reachable, and then in a quarantine. The oldest memory leaves the quarantine first,
+//     when it is full or the system needs address space. What is accessed after that may
+//     belong to something else. So do not keep raw memory beyond Close.
 //
-// A mapping is this package's until it unmaps it. To unmap it behind the package's
-// back, by munmap(2) on [Region.Addr], is fatal: the next mapping there is torn
-// away when the region is closed.
+// Nobody else may unmap a region. After munmap(2) on its [Region.Addr], Close tears away
+// what was mapped there next.
 //
-// # Alignment
+// # Alignment and layout
 //
-// Offsets of files, regions, Sync and Populate are in bytes and may have any value;
-// pages are the package's affair. The elements of a View and an AtomicView must be
-// aligned to their size, on every machine alike, and making a view checks it
-// ([ErrAlignment]). BigEndian, LittleEndian, [Get] and [Put] take any alignment.
-// What types a view accepts have the same bytes on every machine of the same byte
-// order: see [StructViewOf].
+// Offsets in bytes may have any value. Pages are the package's affair.
+//
+// The elements of a [View] and an [AtomicView] must be aligned to their size, on every
+// machine. Making the view checks it ([ErrAlignment]). [BigEndian], [LittleEndian], [Get]
+// and [Put] take any alignment.
+//
+// A struct must have the same bytes on every machine of the same byte order. Making the
+// view checks it ([ErrLayout]), and the error says what to change: see [StructViewOf].
 //
 // # Faults
 //
-// An access that the system cannot serve is a fault: the file was truncated, the
-// region is closed or read-only, the device broken, the disk full. Every function
-// that returns an error turns it into one: a [*FaultError], which says where and
-// why. [Guard] does the same for accesses of your own, on the goroutine that calls
-// it; its documentation lists what it cannot reach. A fault elsewhere ends the
-// process: "unexpected fault address 0x7f...", "fatal error: fault".
+// A fault is an access that the system cannot serve: the file was truncated, the region is
+// closed or read-only, the disk is full or broken. Every function that returns an error
+// returns a [*FaultError] then, which says where and why. Guard does the same for accesses
+// of your own:
 //
 //	err := mmap.Guard(func() error {
-//		sum := 0 // fn's own variable: see Guard
-//		for _, x := range v.All() {
+//		sum := 0 // a variable of its own: see Guard
+//		for x := range v.Values() {
 //			sum += int(x)
 //		}
 //		total = sum
 //		return nil
 //	})
 //
-// To be safe from faults where Guard does not reach, copy first ([Region.ReadAt],
-// [View.CopyTo], [Get]).
+// A fault elsewhere ends the process ("unexpected fault address", "fatal error: fault").
+// Guard works on the goroutine that calls it, and lists what it cannot reach. There, copy
+// first: [Region.ReadAt], [View.CopyTo] and Get return errors.
 //
-// Faults are found page by page. When a file is truncated in the middle of a page,
-// the rest of that page reads as zero, and what is stored there is lost. Neither is
-// a fault (mmap(2), NOTES). [Region.Sync] of a ReadWrite region notices and says
-// [ErrTruncated]. To be sure that all of a file was there while it was only read, call
-// [Region.Refresh] at the end, and compare Len. Only accesses that the compiler makes can fault: it may leave out a load whose
-// result is not used.
+// Faults are found page by page. If a file is truncated in the middle of a page, the rest
+// of the page reads as zero, and what is stored there is lost (mmap(2), NOTES). Neither is
+// a fault. [Region.Sync] of a ReadWrite region notices it, and returns [ErrTruncated].
+// Who only reads calls [Region.Refresh] at the end, and compares Len.
 //
-// # Threads
+// The compiler may leave out a load whose result is not used. Then there is no fault.
 //
-// Every method of a Region may be called at any time from any goroutine. Close does
-// not wait for the others; they return ErrClosed. Views are values and may be
-// copied and shared. Accesses to the same bytes follow the rules of Go's memory
-// model as for any memory: where two happen at a time, and one is a store, use an
-// AtomicView, or a lock. Close, Resize, Refresh and Protect count as neither.
+// # Concurrency
 //
-// # The race detector
+// Every method of a Region may be called at any time, from any goroutine. Close waits for
+// none of them: they return [ErrClosed]. Views may be copied and shared.
 //
-// In a build with -race, the detector finds data races in mapped memory, to the byte,
-// through whichever regions of the process the byte is reached. Views, [Get], [Put] and
-// the methods of Region that copy tell it what they load and store. An [AtomicView] puts
-// goroutines in order, for all memory. A plain access beside its operations is a race,
-// as it is beside those of sync/atomic. With -race, an access through a view takes
-// about 0.1 µs, and an operation of an AtomicView up to 1 µs
-// (go test -race -run '^$' -bench Access).
+// Accesses to the same bytes follow Go's memory model, as for any memory. If two may happen
+// at the same time, and one of them is a store, use an AtomicView or a lock. Close, Resize,
+// Refresh and Protect are no accesses.
 //
-// It cannot see everything:
+// # Other processes
 //
-//   - Raw memory: what is done to what Bytes, Reserved, Slice and Ptr return.
-//   - What is read and written through an [os.File].
-//   - Other processes: what they store, and an order that goes through one. Data in
-//     ordinary memory that goroutines hand over by way of another process can be
-//     reported although there is no race.
-//   - The memory of devices, and [Registers].
-//   - More than 48 MiB of mapped memory at a time, in blocks of 64 KiB, those that were
-//     accessed first. Regions that are closed give theirs back. Beyond 64 MiB,
-//     AtomicViews still make all the order that they should, and may make more, which
-//     can hide a race.
+// What is stored to a ReadWrite region is at once what every other process reads from the
+// file, whether it maps the file or not. Another process may
 //
-// Regions from separate calls of [Open] count as one file where the system can be sure
-// that they are: on Linux on ext4, XFS, Btrfs, F2FS, tmpfs and hugetlbfs. Elsewhere,
-// overlayfs (as in containers) and network file systems included, those of one [os.File] do, and for the
-// order of AtomicViews all that have one inode number. A CopyOnWrite region counts as
-// memory of its own. A file that is reached by two numbers (of overlayfs, and beneath it)
-// counts as two.
+//   - truncate the file. The next access there is a fault.
+//   - extend the file. Region.Refresh takes that up.
+//   - change bytes between two loads of them. Copy what must not change between check and use.
 //
-// The addresses in a report are of the detector's own memory. Their last three digits
-// are those of the offset in the file; the stacks show the accesses.
+// Locks on files are not this package's: see flock(2).
+//
+// # Durability
+//
+// Nothing is durable before [Region.Sync] returns nil. [Region.Flush] only begins to write.
+//
+//   - On a disk, data and size survive a loss of power. So does the name of a file that
+//     Create or OpenOrCreate made.
+//   - On a network file system, the server has the data.
+//   - On persistent memory (DAX) it is as on a disk. unix.MAP_SYNC does more: see Region.Sync.
+//   - In memory, on a tmpfs, and CopyOnWrite, nothing survives. Sync has nothing to do.
+//
+// A write-back that failed is never forgotten. Every Sync of the file returns that error
+// until all its regions in the process are closed. What was stored since the last Sync that
+// returned nil may then be lost, although the mapping still shows it. Region.Sync says what
+// to do.
 //
 // # Cold data
 //
-// A page fault on slow storage holds its thread, and the processor that Go gave it.
-// Once the collector wants to stop the world, it waits for the fault too, and the
-// whole program stands still. A system call holds nobody up. So bring cold data in by
-// system calls:
+// Cold data is data that is not in memory yet. An access to it is a page fault. The fault
+// holds a thread of the system and a processor of Go (GOMAXPROCS) until the disk has
+// answered. When the garbage collector wants to begin, it waits too, and the whole program
+// stands still. A system call holds nobody up. So bring cold data in by system calls:
 //
-//   - To go over much of a file once or for the first time: [View.Chunks]. It reads
-//     ahead, and asks the system once for each MiB.
-//   - To take a copy: [Region.ReadAt], [View.CopyTo], [Region.WriteTo]. Those of 64 KiB
-//     or more ask first whether pages are missing, and wait in a system call if so.
-//     What was there is not asked for again within a tenth of a second. Shorter ones,
-//     [Get] and views do not ask: it would cost more than the copy.
-//   - To access a place that may be cold, by a view: [View.Populate] before it.
-//   - To have data read while the program does other things: [Region.Advise] with
-//     [WillNeed].
-//   - To read places in no order: Advise with [Random] first, or a fault reads as much
-//     around the place as the disk's read-ahead, which may be megabytes.
-//   - To go over a file that is larger than memory: Advise with [Sequential] first. Then
-//     the pages that the loop has left go before those that it comes to.
-//   - What is in memory anyhow: [View.At], which costs no more than a slice.
+//   - To go over much of a file: [View.Chunks]. It reads ahead, and asks the system once a MiB.
+//   - To copy: Region.ReadAt, View.CopyTo, [Region.WriteTo]. Copies of 64 KiB or more wait in
+//     a system call where pages are missing. Shorter ones do not ask, and neither do views.
+//   - To access one place: [View.Populate] before it.
+//   - To read while the program does other things: [Region.Advise] with [WillNeed].
+//   - To read places in no order: Advise with [Random] first. Otherwise each fault reads as
+//     much as the disk's read-ahead, which may be megabytes.
+//   - To go over a file that is larger than memory: Advise with [Sequential] first. Then pages
+//     that the loop has left go before pages that it comes to.
 //
-// Linux tells which pages of a file are in memory only to the owner, and to who may
-// write it. Long copies out of files of others wait in page faults. Chunks and
-// Populate do not: they bring in what may be there already.
+// For data that is in memory, [View.At] costs no more than a slice. Linux says which pages
+// of a file are in memory only to the file's owner and to who may write it. For others,
+// long copies wait in page faults. Chunks and Populate do not.
 //
-// # When not to map
+// # The race detector
 //
-//   - For short reads at random from slow or network storage, which is cold: use
-//     [os.File]. Each read of it is one system call, and so is Populate.
-//   - For a file that is read once, in order, when a copy does no harm: os.File is as fast
-//     on a local disk. A small file is read faster by [os.ReadFile].
-//   - For a file that others truncate as they like, unless all accesses are under
-//     Guard or are copies.
-//   - For pipes, sockets and terminals, which cannot be mapped.
-//   - For a small change that must be durable: write and fsync are faster. The system
-//     writes more than what was stored.
-//   - To append, unless others are to see each record at once: every new page is a page
-//     fault. os.File with a buffer is faster.
+// With -race, the detector finds data races in mapped memory, to the byte, through whichever
+// regions of the process the byte is reached. It knows the order that an AtomicView makes.
+// An access through a view takes about 0.1 µs then, an operation of an AtomicView up to 1 µs
+// (go test -race -run '^$' -bench Access).
 //
-// A hole in a sparse file takes memory when it is read from a tmpfs. Pages of a
-// mapping count against the memory limit of a cgroup, and a process that exceeds it
-// is killed.
+// It does not see
 //
-// # Advice, locks and residency
+//   - raw memory: what is done to what Bytes, Reserved, Slice and Ptr return;
+//   - what is read and written through an [os.File];
+//   - other processes, and an order that goes through one. It may report data that goroutines
+//     hand over by way of another process;
+//   - the memory of devices, and Registers;
+//   - more than 48 MiB of mapped memory at a time, in blocks of 64 KiB. Those that were
+//     accessed first count. Closed regions give theirs back. Beyond 64 MiB an AtomicView may
+//     make more order than it should, which can hide a race.
 //
-// [Region.Advise] tells the system how memory will be used: in order, at random,
-// not soon. Most advice is a hint; what loses bytes says so. [Region.Lock] keeps
-// pages from being swapped out, [Region.Resident] says which are in memory.
+// Regions of one file count as one memory if they were mapped through one os.File. Those of
+// several calls of Open do where the system can be sure that it is one file: on ext4, XFS,
+// Btrfs, F2FS, tmpfs and hugetlbfs of Linux, but not on overlayfs, as in containers. A
+// CopyOnWrite region is memory of its own.
 //
-// # Devices
+// Addresses in a report are of the detector's own memory. Their last three digits are those
+// of the offset in the file. The stacks show the accesses.
 //
-// The package itself never touches a device: every access is one that the program
-// asked for. [Registers] access a register once, with its width. Views and copies
-// promise neither: they are for memory of a device. Driver and processor decide what
-// may be reordered: see Registers.
+// # Sharing memory
 //
-// # Memory for another process
+// A file that several processes map is shared memory. Without a file on a disk:
 //
-// [MemFile] makes a file that lives in memory. Hand it to a child through
-// exec.Cmd.ExtraFiles, and map it on both sides. A side that does not trust the
-// other does three things:
+//   - [MemFile] makes a file in memory. A child gets it through [os/exec.Cmd] (ExtraFiles), and
+//     both sides call [Map].
+//   - [Shared] maps the memory of a name, for all processes of one user. If another user has
+//     taken the name, that is an error.
 //
-//   - Before it maps, it asks [SealsOf] for SealShrink. Then no access can fault.
-//   - It loads each offset and length once ([Get], an AtomicView), and makes its views
-//     of them. Making a view checks them against the region.
-//   - It copies what must not change between check and use.
+// A side that does not trust the other does three things. Before it maps, it asks [SealsOf]
+// for [SealShrink]: then no access can fault. It loads every offset and length once, by Get
+// or an AtomicView, and makes its views with them. It copies what must not change between
+// check and use. Then the other side can send wrong bytes, and break nothing. Without the
+// seal, use Guard.
 //
-// Then the other side can send wrong bytes, and break nothing.
-//
-// Processes that are not parent and child agree on a name: [Shared] maps the memory of
-// that name, for all processes of one user, until [RemoveShared]. Another user can take
-// the name first. Then Shared is an error, and touches nothing. Any process of the
-// user can truncate the memory: Guard is for that. The program in examples/ring is a
-// queue between two processes, which goes on when either is killed.
-//
-// # Processes that wait for each other
-//
-// [AtomicView.Wait] waits until another goroutine or process has changed a 32-bit
-// integer and called [AtomicView.Wake]. It may return without a reason, so it stands
-// in a loop:
+// [AtomicView.Wait] waits until another process changes an integer of 32 bits and calls
+// [AtomicView.Wake]. It stands in a loop, and the loop under Guard:
 //
 //	for v.Load(0) == seen {
 //		if err := v.Wait(ctx, 0, seen); err != nil {
@@ -234,93 +260,72 @@
 //		}
 //	}
 //
-// Wait itself returns an error after Close or a truncation. Load faults then, so the
-// whole loop belongs under [Guard].
-//
 // The other side stores its data, then changes the integer, then wakes:
 //
 //	v.Add(0, 1)
 //	v.Wake(0, 1) // or math.MaxInt for all
 //
-// Use a counter that goes up with every change. A value that comes back looks like no
-// change to a waiter that was not fast enough. A 64-bit integer, such as a position in
-// a stream, has such a counter beside it: store the integer first, then the counter.
+// Let the integer go up with every change. A value that comes back looks like no change. To
+// wait for a 64-bit integer, store it first, and then count up one of 32 bits beside it.
 //
-// A process that is killed or stopped wakes nobody, and leaves half done what it was
-// in the middle of. Give Wait a context with a deadline, and look then whether the
-// other side is still there. Each side can hold a lock on a byte of a file, which the
-// system releases when its process ends, however that comes: examples/ring does so. Or
-// each side counts up an integer now and then. Then a process that is stopped looks
-// dead, too. Where the system has no such wait, Wait polls.
+// A process that was killed wakes nobody, and leaves half done what it did. Give Wait a
+// context with a deadline, and look then whether the other side is there. The program
+// examples/ring does so: it is a queue between two processes, and each holds a lock on a
+// byte of a file, which the system releases when the process ends.
 //
 // # Files
 //
-// A region keeps to the file that it mapped, whatever its name leads to later. It
-// owns the file that Open, Create, OpenOrCreate or Shared opened, until Close. It borrows
-// the one that Map was given, and duplicates nothing: see [Config.Map]. Closing an
-// owned file releases the fcntl(2) locks that the process has on that file, as any
-// close(2) does. Who uses such locks calls Map.
+// A region keeps to the file that it mapped, whatever the file's name leads to later. Open,
+// Create, OpenOrCreate and Shared open a file, and the region closes it at Close. Map
+// borrows the file of its caller, who may close it at any time: see [Config.Map].
 //
-// # Other processes
+// When a process closes a file, the system releases all fcntl(2) locks that the process has
+// on that file. So who uses such locks calls Map, and closes the file last.
 //
-// Stores to a ReadWrite region are at once what every other process reads from the
-// file, mapped or not. Another process may truncate the file (a fault, see above),
-// extend it ([Region.Refresh] takes that up), or change bytes between two loads of
-// the same value: copy first what must not change between check and use. Locks are
-// advisory and not this package's; see flock(2).
+// # Devices
 //
-// # Durability
+// The package never touches a device by itself: every access is one that the program asked
+// for. [Registers] access a register once, with its width. Views and copies do not promise
+// that. They are for the memory of a device.
 //
-// Nothing is durable before [Region.Sync] returns nil. A write-back that failed once
-// is never forgotten: every Sync of the file returns it until all its regions in the
-// process are closed. [Region.Flush] only starts writing. What nil means depends on
-// the file:
+// # Platforms
 //
-//   - On a disk: data and size survive a loss of power, and the name, if Create or
-//     OpenOrCreate was given it. A disk without a file system (a block device) likewise.
-//   - On a network file system: the server has them.
-//   - On persistent memory (DAX): as on a disk. [Region.Sync] says what
-//     unix.MAP_SYNC in [Config.Flags] adds.
-//   - In memory, on tmpfs, and CopyOnWrite: nothing survives, and there is nothing to do.
+// Everything works on Linux, on every architecture that Go has there. Elsewhere:
 //
-// After a Sync that failed, what was stored since the last one that returned nil may
-// be lost, although the mapping still shows it. [Region.Sync] says what to do then.
+//	                     Linux   Windows  macOS   FreeBSD  NetBSD   OpenBSD  DragonFly Solaris
+//	tested on            kernels Wine     (1)     (1)      (1)      (1)      (1)       (1)
+//	grows, never moves   yes     yes (2)  yes     yes      yes      yes      yes       yes
+//	Resize shrinks       yes     no       yes     yes      yes      yes      yes       yes
+//	a full disk is       a fault a fault  (3)     (3)      a fault  (3)      (3)       (3)
+//	Sync reaches         disk    disk     disk    (4)      (4)      drive    drive     disk
+//	lost write-backs     all     all      (5)     all      all      (5)      all       all
+//	Shared lives in      memory  a file   a file  a file   a file   a file   a file    a file
+//	MemFile, HugePages2M yes     no       no      no       no       no       no        no
+//	Resident             yes     yes      yes     yes      yes      no       yes       no
+//	Wait                 sleeps  polls    polls   sleeps   polls    polls    polls     polls
 //
-// # Systems
+// What the numbers mean:
 //
-// Linux, on every architecture that Go has there.
+//  1. The plain POSIX ways are tested on Linux. What each system has of its own follows its
+//     manual and its kernel's source, and was never run. Solaris includes illumos.
+//  2. From Windows 10 (1803) on. Before, a region of a file cannot grow, and its file cannot
+//     be deleted as long as anything reaches the closed region. A region that grew is several
+//     views, which Close gives back one after another: grow in large steps. A growth that
+//     fails may leave the file longer. [RemoveShared] needs that nobody has the memory mapped.
+//  3. A store to a hole of a file is accepted. That the disk is full is Sync's error. On
+//     Solaris that is so on ZFS, elsewhere it is a fault. On ZFS it is so on every system.
+//  4. The disk. But of a file on UFS of FreeBSD, and of one that is not open for writing on
+//     NetBSD, only the drive. "drive" means: whether the drive's own cache survives a loss of
+//     power is the drive's affair. So it is on macOS where the file system has no F_FULLFSYNC.
+//  5. What fails in the system's own write-back between two Syncs may never be reported.
 //
-// Windows from 10 (1803) on, tested under Wine only. Windows does not shorten a file
-// while anyone has it mapped: [Region.Resize] to less is an error there, and a
-// growth that fails may leave the file longer. A region that has grown is several
-// views, one for every growth beyond its last page, which Close gives back one after
-// another: a program that appends should grow in large steps, such as a quarter of
-// what there is. Before Windows 10 (1803) a region of a file cannot grow, and its file
-// can be deleted or truncated only when nothing reaches the closed region any more.
+// On OpenBSD, mapped pages are apart from what read(2) and write(2) see. Call Sync before
+// another program reads the file, and before looking at what one wrote. Never let both
+// change one page: that of the mapping wins.
 //
-// [Shared] has its names in /dev/shm on Linux. On the other systems they are files of
-// [os.TempDir], on a disk as a rule, which all processes must have in common. On Windows
-// [RemoveShared] needs that nobody has the memory mapped.
+// On DragonFly, Close makes the pages inaccessible, and keeps the file until the region is
+// unreachable. When memory shrinks, another thread's mapping could in that moment be given
+// the pages. Cap is smaller then.
 //
-// macOS, FreeBSD, NetBSD, OpenBSD, DragonFly, Solaris and illumos take the plain
-// POSIX ways. Those are tested on Linux; what each system has of its own follows its
-// manual and its kernel's source, and was never run.
-//
-//   - OpenBSD keeps mapped pages and what read(2) and write(2) see apart. Call Sync
-//     before another program reads the file, and before looking at what one wrote.
-//     Never let both change one page: that of the mapping wins.
-//   - On macOS, FreeBSD, OpenBSD and DragonFly, and on ZFS anywhere, a store to a hole
-//     of a file is accepted. That the disk is full is Sync's error.
-//   - On macOS and OpenBSD, what failed in the system's own write-back between two
-//     Syncs may never be reported.
-//   - On OpenBSD, DragonFly and FreeBSD's UFS, Sync hands the data to the drive. So it
-//     does on NetBSD if the file is not open for writing, and on macOS where the file
-//     system has no F_FULLFSYNC. Whether the drive's own cache survives a loss of power
-//     is the drive's affair.
-//   - On DragonFly, Close makes the pages inaccessible and keeps the file until the
-//     region is unreachable. When memory shrinks, another thread's mapping could in
-//     that moment be given the pages; Cap is then smaller.
-//
-// Elsewhere, AIX included, every function that maps returns
-// [errors.ErrUnsupported].
+// On AIX, Plan 9, js and wasip1 every function that maps returns [errors.ErrUnsupported].
 package mmap

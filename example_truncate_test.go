@@ -5,37 +5,52 @@ package mmap_test
 import (
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 
 	"github.com/seed-498deeca/mmap"
 )
 
-// Windows does not truncate a file while anyone has it mapped.
-
-func ExampleGuard() {
-	name := tempFile(make([]byte, 1<<20))
-	defer os.RemoveAll(filepath.Dir(name))
-	r := must(mmap.Open(name, mmap.ReadOnly))
+// Another process truncates a file while it is read. (Windows does not let it.)
+func Example_surviveTruncation() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "data")
+	if err := os.WriteFile(name, make([]byte, 1<<20), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	r, err := mmap.Open(name, mmap.ReadOnly)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer r.Close()
-	v := must(mmap.ViewOf[uint64](r, 0, mmap.ToEnd))
+	v, err := mmap.ViewOf[uint64](r, 0, mmap.ToEnd)
+	if err != nil {
+		log.Fatal(err)
+	}
 
-	os.Truncate(name, 0) // as another process might
+	os.Truncate(name, 0) // the other process
 
-	var sum uint64
-	err := mmap.Guard(func() error {
-		s := uint64(0) // fn's own variable is faster in a loop
+	// A loop over a view, under Guard.
+	var total uint64
+	err = mmap.Guard(func() error {
+		sum := uint64(0)
 		for x := range v.Values() {
-			s += x
+			sum += x
 		}
-		sum = s
+		total = sum
 		return nil
 	})
-	var fault *mmap.FaultError
-	if errors.As(err, &fault) {
-		fmt.Println(errors.Is(err, mmap.ErrTruncated), "at offset", fault.Offset)
-	} else {
-		fmt.Println(sum, err)
-	}
-	// Output: true at offset 0
+	fmt.Println(total, errors.Is(err, mmap.ErrTruncated))
+
+	// A copy says how much was there.
+	n, err := v.CopyTo(make([]uint64, v.Len()))
+	fmt.Println(n, errors.Is(err, mmap.ErrTruncated))
+	// Output:
+	// 0 true
+	// 0 true
 }
