@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -165,6 +166,47 @@ func TestThePlatformTableSaysWhatTheSourceSays(t *testing.T) {
 		for _, c := range cells {
 			if n := len(strings.Fields(c)); n < 1 || n > 3 {
 				t.Errorf("%s: %q is not one to three words", what, c)
+			}
+		}
+	}
+}
+
+// The table of the package documentation is shorter. Where it has a row of the README's,
+// it must say the same.
+func TestTheDocumentationsPlatformTableSaysWhatTheReadmeSays(t *testing.T) {
+	columns, readme := readTable(t, "promise")
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Skipf("the source is not at hand: %v", err)
+	}
+	_, table, found := strings.Cut(string(text), "//\t                     ")
+	if !found {
+		t.Fatal("doc.go has no table of platforms")
+	}
+	head, body, _ := strings.Cut(table, "\n")
+	systems := strings.Fields(head)
+	for _, row := range []struct{ here, there, yes string }{
+		{"grows, never moves", "grows and never moves", "yes"},
+		{"Resize shrinks", "Resize shrinks the file", "yes"},
+		{"a full disk is", "a full disk is one", "a fault"},
+		{"Sync reaches", "Sync flushes the drive", "disk"},
+		{"lost write-backs", "no lost write-back forgotten", "all"},
+		{"Shared lives in", "Shared is in memory", "memory"},
+		{"MemFile, HugePages2M", "huge pages of a pool", "yes"},
+		{"Wait", "Wait sleeps in the system", "sleeps"},
+	} {
+		_, line, found := strings.Cut(body, "//\t"+row.here)
+		line, _, _ = strings.Cut(line, "\n")
+		cells := regexp.MustCompile(`a fault|a file|yes|no|polls|sleeps|disk|drive|all|memory|\(\d\)`).FindAllString(strings.ReplaceAll(line, "yes (2)", "yes"), -1)
+		if !found || len(cells) != len(systems) || len(systems) < 8 {
+			t.Errorf("row %q has %q for %q", row.here, cells, systems)
+			continue
+		}
+		for i, system := range systems {
+			// What is neither yes nor no is a note in one table, and a word in the other.
+			said := readme[row.there][slices.Index(columns, system)]
+			if (cells[i] == row.yes) != (said == "yes") && !strings.HasPrefix(cells[i], "(") {
+				t.Errorf("%s, %s: %q in the documentation, %q in the README", row.here, system, cells[i], said)
 			}
 		}
 	}
