@@ -93,19 +93,19 @@ func (a Advice) String() string {
 
 // Advise tells the system how the n bytes at off are going to be used. n may be
 // ToEnd. Advice is for whole pages: it goes to every page that holds one of the
-// bytes. But advice that loses bytes goes only to pages of which the range has every
-// byte of the region, and which hold no byte that is not the region's.
+// bytes. But advice that loses bytes goes only to pages that lie within the range
+// and within the region as a whole.
 //
 // It holds for the pages that are there now: what Resize adds has none. Advice that
 // the system does not have, or not for this kind of memory, is
-// errors.ErrUnsupported, and the error says since when it is known. The mapping
-// works on without it.
+// errors.ErrUnsupported. The error says which version has it. The mapping works on
+// without it.
 //
 // Devices are not touched: WillNeed, PopulateRead and PopulateWrite do nothing to
-// them. Remove and PopulateWrite of a ReadOnly region are ErrReadOnly. A page that
-// PopulateRead or PopulateWrite cannot bring in is a [*FaultError], as of
-// [Region.Populate]. After Close, or if it happens meanwhile, the error is
-// ErrClosed.
+// them. Remove and PopulateWrite of a ReadOnly region are ErrReadOnly. If
+// PopulateRead or PopulateWrite cannot bring a page in, the error is a
+// [*FaultError], as it is for [Region.Populate]. After Close, or if it happens
+// meanwhile, the error is ErrClosed.
 func (r *Region) Advise(off, n int, advice Advice) error {
 	m, err := r.valid("advise")
 	if err != nil {
@@ -202,9 +202,9 @@ func (r *Region) Lock(off, n int) error {
 	return err
 }
 
-// Unlock lets the pages that hold the n bytes at off go again. n may be ToEnd. What
-// is not locked stays so: that is no error. After Close, or if it happens meanwhile,
-// the error is ErrClosed.
+// Unlock undoes [Region.Lock] for the pages that hold the n bytes at off. n may be
+// ToEnd. It is no error if some are not locked. After Close, or if it happens
+// meanwhile, the error is ErrClosed.
 func (r *Region) Unlock(off, n int) error {
 	m, err := r.valid("unlock")
 	if err != nil {
@@ -250,9 +250,9 @@ func (m *mapping) lockPages(off, n int) error {
 // page of PageSize bytes, the one that holds byte off first. n may be ToEnd. The
 // answer may be out of date when it arrives.
 //
-// Of a file's page, Linux says whether anybody has brought it into memory
-// (mincore(2)). It says so only of files that the process owns or may write; of
-// others it says true (since 5.2). Windows says whether the page is in this
+// For a page of a file, Linux says whether anybody has brought it into memory
+// (mincore(2)). It tells that only for files that the process owns or may write.
+// For others it says true (since 5.2). Windows says whether the page is in this
 // process's working set (QueryWorkingSetEx). A system that does not tell, such as
 // OpenBSD or Solaris, is errors.ErrUnsupported. After Close, or if it happens
 // meanwhile, the error is ErrClosed.

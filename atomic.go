@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// AtomicInteger is the integers that processors access atomically.
+// AtomicInteger permits the integers that processors access atomically.
 type AtomicInteger interface {
 	~int32 | ~uint32 | ~int64 | ~uint64
 }
@@ -16,9 +16,9 @@ type AtomicInteger interface {
 // other goroutines and other processes access at the same time. Each method is one
 // atomic operation of the processor, as in [sync/atomic]. It is sequentially
 // consistent with the others, also between processes that map the same memory,
-// whatever their language. So who loads what a Store stored also sees what the
-// storing goroutine had stored before, through any view or method. Store the data,
-// then the flag that says they are there.
+// whatever their language. Whoever loads what a Store stored also sees what that
+// goroutine had stored before, through any view or method. So store the data first,
+// and then the flag that says that they are there.
 //
 // Indices, read-only regions and faults are as for a [View]. A bad index panics. So
 // does any method but Load of a view that was made while the region was read-only.

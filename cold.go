@@ -268,9 +268,9 @@ func (v ordered[T, O]) Populate() error { return v.view().Populate() }
 // asked once for each MiB. Chunks of 64 KiB to 4 MiB are best: then the program works
 // while the disk reads.
 //
-// A sub-view that cannot be brought in, because the file was truncated, the device
-// failed or the region is closed, is yielded all the same. Its access faults: use
-// [Guard], or [View.CopyTo]. The memory of devices is left alone.
+// If a sub-view cannot be brought in, because the file was truncated, the device
+// failed or the region is closed, it is yielded all the same. An access to it is a
+// fault: use [Guard], or [View.CopyTo]. The memory of devices is left alone.
 //
 // Chunks may be called, and its iterator used, from any number of goroutines. Each loop
 // begins anew. Where Linux does not tell which pages are in memory (see

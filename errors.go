@@ -32,8 +32,7 @@ var (
 	ErrAlignment error = &sentinel{"not aligned", nil}
 
 	// ErrLayout means that a type does not have the same bytes on every
-	// architecture, or that ToEnd does not come out at a whole number of
-	// elements.
+	// architecture, or that ToEnd leaves no whole number of elements.
 	ErrLayout error = &sentinel{"no single layout", nil}
 
 	// ErrTruncated means that the file no longer has the byte: this process or

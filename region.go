@@ -151,13 +151,13 @@ func (r *Region) Bytes() []byte {
 // Reserved returns the memory of the whole reservation, Cap bytes with no spare
 // capacity. It is raw memory, as what [Region.Bytes] returns, and nil once closed.
 //
-// What lies beyond the page of the last of Len bytes faults with ErrTruncated
-// until the region grows. Of a region that ends where its file ends, it is enough
-// that the file grows, by whomever. On Windows that takes a Resize or a Refresh. A
+// What lies beyond the page of the last of Len bytes faults with ErrTruncated until
+// the region grows. If the region ends where its file ends, it is enough that the
+// file grows, whoever makes it grow. On Windows that takes a Resize or a Refresh. A
 // region that ends before its file does not show what follows.
 //
-// Because the slice reaches all of the reservation, Close keeps all of its address
-// space, as it keeps Len bytes where only Bytes was called.
+// The slice reaches all of the reservation. So Close keeps all of its address
+// space, where it keeps Len bytes if only Bytes was called.
 func (r *Region) Reserved() []byte {
 	m, err := r.valid("")
 	if err != nil {
@@ -180,18 +180,18 @@ func (m *mapping) slice(n int) []byte {
 	return m.bytes(0, n)
 }
 
-// ReadAt copies bytes from offset off of the region into p, and returns how many.
-// p may be mapped memory too, of this region or another, overlapping or not: it is
-// as copy.
+// ReadAt copies bytes from offset off of the region into p, and returns how many. p
+// may be mapped memory too, of this region or another, overlapping or not, as for
+// copy.
 //
 // At the end of the region the count is short and the error io.EOF. A negative off
 // is ErrRange. Where the file was truncated beneath the mapping, or the region is
 // closed meanwhile, the count is that of the bytes before the first that could not
 // be accessed. The error is then a [*FaultError].
 //
-// Of 64 KiB or more, pages that are not in memory are brought in by system calls
-// first, so that no page fault holds up other goroutines: see Cold data in the package
-// documentation.
+// If p has 64 KiB or more, pages that are not in memory are brought in by system
+// calls first. So no page fault holds up other goroutines: see Cold data in the
+// package documentation.
 //
 // On OpenBSD, what another program wrote with write(2) is read only after a Sync.
 func (r *Region) ReadAt(p []byte, off int64) (int, error) {
@@ -253,15 +253,14 @@ func (r *Region) readAt(p []byte, off int64) (int, error) {
 }
 
 // WriteAt copies p to offset off of the region, and returns how many bytes. p may
-// be mapped memory too, of this region or another, overlapping or not: it is as
-// copy.
+// be mapped memory too, of this region or another, overlapping or not, as for copy.
 //
-// At the end of the region the count is short and the error ErrRange: a region
-// grows by Resize only. In a ReadOnly region it is 0 and ErrReadOnly. Where the
-// file was truncated, the disk is full, or the region is closed meanwhile, the count
-// is that of the bytes before the first that could not be stored. The error is then
-// a [*FaultError]. The bytes are in the file at once for every process that reads
-// it (on OpenBSD after Sync), and durable after Sync.
+// At the end of the region the count is short and the error is ErrRange: a region
+// grows by Resize only. In a ReadOnly region the count is 0 and the error
+// ErrReadOnly. Where the file was truncated, the disk is full, or the region is
+// closed meanwhile, the count is that of the bytes before the first that could not
+// be stored. The error is then a [*FaultError]. The bytes are in the file at once
+// for every process that reads it (on OpenBSD after Sync), and durable after Sync.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	if o, m := r.few(off, len(p)); o != nil && Mode(m.mode.Load()) != ReadOnly {
 		src, dst := unsafe.Pointer(unsafe.SliceData(p)), m.at(int(off))
@@ -324,10 +323,10 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 }
 
 // WriteTo writes the region's bytes to w, and returns how many. Where the file was
-// truncated or the region is closed meanwhile, that is a [*FaultError] after the
-// bytes before it. An [*os.File] is given the mapped bytes themselves, of which
-// the system makes the only copy. Any other w is given copies of at most 64 KiB,
-// so that no fault happens inside w's own code. The bytes are those of the mapping,
+// truncated, or the region is closed meanwhile, it writes the bytes before that and
+// returns a [*FaultError]. An [*os.File] is given the mapped bytes themselves. The
+// system makes the only copy. Any other w is given copies of at most 64 KiB, so
+// that no fault happens inside w's own code. The bytes are those of the mapping,
 // which on OpenBSD are not those of the file before Sync.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
 	m, err := r.valid("write out")
@@ -377,13 +376,13 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 
 // Protect changes what may be done with the bytes. ReadOnly turns later stores
 // through Bytes, Slice and Ptr, and through views made while it was writable, into
-// faults with ErrReadOnly. It is a guard against one's own mistakes, and takes
-// effect for all goroutines at once.
+// faults with ErrReadOnly. It protects from one's own mistakes, and holds for all
+// goroutines at once.
 //
 // A region can go back to the mode that it was mapped with. A ReadOnly one can
 // become ReadWrite if [Map] made it of a file open for writing; otherwise the
-// system refuses. Between ReadWrite and CopyOnWrite there is no way:
-// errors.ErrUnsupported. Protect neither opens nor needs the file.
+// system refuses. A ReadWrite region cannot become CopyOnWrite, nor the other way
+// round: errors.ErrUnsupported. Protect neither opens nor needs the file.
 //
 // A view made while the region was read-only stays unable to store.
 func (r *Region) Protect(mode Mode) error {

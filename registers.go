@@ -10,8 +10,8 @@ import (
 // Registers are n registers of a device, of type T each, one after the other in a
 // region. What an access of one does is the device's affair: a load may clear a
 // flag, a store may start a transfer. So each Load and each Store is exactly one
-// access of the processor, of exactly T's width, and the compiler neither merges,
-// splits, repeats nor leaves out any. It keeps them in the order of the program. A
+// access of the processor, of exactly T's width. The compiler does not merge,
+// split, repeat or leave out any. It keeps them in the order of the program. A
 // Store does not read.
 //
 // What the compiler keeps, the processor may still change. That depends on how the
@@ -43,9 +43,9 @@ import (
 // ones.
 //
 // An index counts registers, and a data sheet bytes: byte 0x24 is index 0x24/4 of
-// registers of 32 bits. Registers of several widths may be made over the same bytes. To
-// change some bits is a Load and then a Store. In between, another goroutine may do the
-// same: they have no lock. [Get] and [Put] are not for registers.
+// registers of 32 bits. Registers of several widths may be made over the same
+// bytes. To change some bits takes a Load and then a Store. Another goroutine may
+// do the same in between, so use a lock. [Get] and [Put] are not for registers.
 //
 // Any goroutine may use Registers at any time. The race detector
 // neither looks at registers nor takes order from them.

@@ -10,28 +10,30 @@ import (
 // done without mu, by the one who has the turn. See the head of mapping.go.
 
 // Resize grows or shrinks the region to n bytes, in place, and the file with it.
-// Views and slices made before stay valid and keep their length. Those that reach
-// beyond a shrunken end fault with ErrTruncated from the next page on.
+// Views and slices made before stay valid and keep their length. After shrinking,
+// an access through them beyond the end is a fault with ErrTruncated, from the next
+// page on.
 //
 // Growing makes the file at least Offset+n bytes long, and allocates its disk
 // blocks as Create does: on a full disk nothing changes and the error says so. It
-// does not truncate a file that another process made longer before the call; what
-// that wrote can then be read. Otherwise what is grown into reads as zero, but for
-// what somebody stored beyond the file's end in its last page. Processes that grow
-// a file at the same time must take turns, as with ftruncate(2). Regions of one
-// process do so by themselves. If growing fails, region and file are as before.
+// does not truncate a file that another process made longer before the call: what
+// that process wrote can then be read. New bytes read as zero otherwise, except
+// those that somebody had stored beyond the file's end in its last page. Processes
+// that grow a file at the same time must take turns, as with ftruncate(2). Regions
+// of one process do so by themselves. If growing fails, region and file are as
+// before.
 //
-// Shrinking gives the file Offset+n bytes, unless the file went on beyond the
-// region's end when it was mapped, refreshed or grown last: then the file stays as
-// it is. Memory grows and shrinks alike, and gives what it loses back. Windows does
-// not shorten a file while anyone has it mapped: there only the region shrinks, and
-// the error is errors.ErrUnsupported.
+// Shrinking truncates the file to Offset+n bytes. But if the file went on beyond
+// the region's end when the region was last mapped, refreshed or grown, the file
+// stays as it is. Memory grows and shrinks in the same way, and what it loses is
+// given back. Windows does not shorten a file while anyone has it mapped: there
+// only the region shrinks, and the error is errors.ErrUnsupported.
 //
-// An n that is negative or beyond Cap is ErrRange. A region that cannot write the
-// file cannot resize it either: ErrReadOnly. If the region is closed meanwhile,
-// Resize returns ErrClosed. A file that it had grown gets its old size back then, if
-// nobody else has grown it. If Map borrowed the file and it is closed by
-// now, the error is fs.ErrClosed.
+// If n is negative or beyond Cap, the error is ErrRange. If the region cannot write
+// the file, it is ErrReadOnly. If the region is closed meanwhile, Resize returns
+// ErrClosed. A file that it had grown gets its old size back then, if nobody else
+// has grown it. If Map borrowed the file and it is closed by now, the error is
+// fs.ErrClosed.
 func (r *Region) Resize(n int64) error {
 	m, err := r.valid("resize")
 	if err != nil {
@@ -332,11 +334,11 @@ func (m *mapping) fromPool(op string, off, n int) error {
 	return nil
 }
 
-// Refresh takes up the size that another process, or another region, gave the
-// file: Len becomes the number of bytes that the file has from Offset on, at most
-// Cap. If Len comes out at Cap the file may have more, which only another mapping
-// with a larger Reserve can reach. Memory and devices have no other size to take
-// up, but for a block device on Linux.
+// Refresh takes up the size that another process, or another region, gave the file:
+// Len becomes the number of bytes that the file has from Offset on, at most Cap. If
+// Len is then Cap, the file may have more. Only another mapping, with a larger
+// Reserve, can reach that. Memory and devices have no other size to take up, except
+// a block device on Linux.
 //
 // The file is the one that was mapped, whatever its name leads to by now. Before
 // Len changes, the last page of what is taken up is touched: a size that the

@@ -23,24 +23,26 @@ import (
 //
 // If the file is now shorter than the region, so that stores were lost, Sync
 // returns ErrTruncated, although the system reports success. It does not notice
-// that a file was truncated and extended again. If the disk's file system was forced
-// to be read-only meanwhile, Sync of what could be stored to is an error as well.
+// that a file was truncated and extended again. If the disk's file system was
+// forced to be read-only meanwhile, Sync of a region that could be stored to is an
+// error too.
 //
 // If Map borrowed the file and it is closed by now, Sync still works on Linux. It
 // then finds a truncation only by whole pages that are missing, and not that the file
 // system is read-only. On other systems it returns an error.
 //
-// On persistent memory (DAX), stores are in the processor's caches until Sync. With
-// unix.MAP_SYNC in [Config.Flags] that is so too: the flag makes only the file's size
-// and blocks durable before a page can be stored to. A program that writes the caches
-// back by itself, with instructions that Go has no name for, then needs no Sync.
+// On persistent memory (DAX), stores are in the processor's caches until Sync, also
+// with unix.MAP_SYNC in [Config].Flags. That flag makes the file's size and blocks
+// durable before a page can be stored to. So a program that writes the caches back
+// by itself, with instructions that Go has no name for, needs no Sync.
 //
-// CopyOnWrite regions, memory and most devices have nothing to make durable: nil.
-// If Close happens meanwhile, the error is ErrClosed and durability is unknown.
+// For CopyOnWrite regions, memory and most devices there is nothing to do, and Sync
+// returns nil. If Close happens meanwhile, the error is ErrClosed, and durability
+// is unknown.
 //
-// On OpenBSD, Sync is also what makes stores visible to read(2), and what
-// another program wrote visible in the mapping. So a ReadOnly region has use for it.
-// The pages leave memory and are read again.
+// On OpenBSD, Sync is also what makes stores visible to read(2), and what another
+// program wrote visible in the mapping. So a ReadOnly region needs it too. The
+// pages leave memory and are read again.
 func (r *Region) Sync() error { return r.sync("sync", 0, ToEnd) }
 
 // SyncRange is [Region.Sync] for the n bytes at off; n may be ToEnd. The pages that
@@ -148,8 +150,8 @@ func (m *mapping) stillThere(op string, off, n int) error {
 }
 
 // Flush starts writing back the pages that hold the n bytes at off, and does not
-// wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes
-// nothing durable: only Sync does. What has nothing to write back is nil.
+// wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes nothing
+// durable: only Sync does. If there is nothing to write back it returns nil.
 func (r *Region) Flush(off, n int) error {
 	m, err := r.valid("flush")
 	if err != nil {

@@ -11,23 +11,23 @@ import (
 	"golang.org/x/exp/constraints"
 )
 
-// Integer is the integers of fixed size: all but int, uint and uintptr, and
-// the types made of them.
+// Integer permits the integers of fixed size: all but int, uint and uintptr, and the
+// types made of them.
 type Integer interface {
 	constraints.Integer
 	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
 
-// Fixed is the numbers that have the same bytes on every machine of the same
-// byte order.
+// Fixed permits the numbers that have the same bytes on every machine of the same byte
+// order.
 type Fixed interface {
 	Integer | constraints.Float
 }
 
-// ToEnd, as a number of bytes or elements, means all that is left in the region. A
-// view of it is an error unless the bytes come out even. It is the smallest int: a
-// program that passes on a number from a file refuses negative ones first. Every
-// other negative number is ErrRange.
+// ToEnd, as a number of bytes or elements, means all that is left in the region. If
+// that is no whole number of elements, a view of it is [ErrLayout]. ToEnd is the
+// smallest int. So a program that passes on a number from a file refuses negative
+// ones first. Every other negative number is ErrRange.
 const ToEnd = math.MinInt
 
 // A View is n values of type T that lie one after the other in a region, in the
@@ -41,10 +41,10 @@ const ToEnd = math.MinInt
 // under [Guard]. CopyTo, CopyFrom and Fill return such a fault as an error.
 //
 // A View keeps its region's mapping from being collected. Views may be used from
-// any number of goroutines at a time, with the rules for a slice of memory: two
-// accesses to one element at a time, one of them a store, are a race. Use an
-// [AtomicView] for those. The race detector reports them, but not what is done to the
-// raw memory of Ptr and Slice: see The race detector in the package documentation.
+// any number of goroutines at a time. As for a slice, two accesses to one element
+// at the same time are a race if one of them is a store. Use an [AtomicView] for
+// those. The race detector reports them, but not those in the raw memory of Ptr and
+// Slice: see The race detector in the package documentation.
 type View[T any] struct {
 	// A fifth field, or a struct of these embedded here and in the other views,
 	// makes a loop over At four times slower: the compiler then keeps the View in
@@ -63,9 +63,9 @@ type View[T any] struct {
 // ViewOf makes a view of n numbers of type T. The first is at byte off of the
 // region. n may be ToEnd. The view must lie within the region (ErrRange). Its
 // address must be a multiple of T's size on every machine, also where the hardware
-// needs less (ErrAlignment). If ToEnd does not come out even it is ErrLayout, if
-// the region is closed ErrClosed. Views may be made at any time from any
-// goroutine.
+// needs less (ErrAlignment). If ToEnd leaves no whole number of elements it is
+// ErrLayout. If the region is closed it is ErrClosed. Views may be made at any time
+// from any goroutine.
 func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 	return view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
 }
@@ -266,11 +266,12 @@ func (v View[T]) Values() iter.Seq[T] {
 	}
 }
 
-// CopyTo copies elements to dst, as many as fit, and returns how many. As for
-// copy, the two may overlap. Where the file was truncated, or the region is closed
+// CopyTo copies elements to dst, as many as fit, and returns how many. As for copy,
+// the two may overlap. Where the file was truncated, or the region is closed
 // meanwhile, the count is that of the whole elements before the first byte that
-// could not be accessed. The error is then a [*FaultError]. Of 64 KiB or more, pages
-// that are not in memory are brought in by system calls first, as [Region.ReadAt] does.
+// could not be accessed. The error is then a [*FaultError]. For 64 KiB or more,
+// pages that are not in memory are brought in by system calls first, as in
+// [Region.ReadAt].
 func (v View[T]) CopyTo(dst []T) (int, error) { return v.copyTo(dst, false) }
 
 // CopyFrom copies src to the elements, as many as fit, and returns how many. As

@@ -96,8 +96,8 @@ func (v AtomicView[T]) Wait(ctx context.Context, i int, old T) error {
 }
 
 // Wake wakes at most n of those who wait for integer i, in this process and in all
-// that map the same memory. First change the integer, then call Wake: then nobody
-// misses it who waits for the old value, or is about to.
+// that map the same memory. First change the integer, then call Wake. Then nobody
+// who waits for a change, or is about to, misses it.
 //
 // It returns how many it woke that slept in the system. Those that poll are not
 // counted, and may be woken although there are more than n. Where the system does not
@@ -108,7 +108,8 @@ func (v AtomicView[T]) Wait(ctx context.Context, i int, old T) error {
 // Close, and a [*FaultError] where the file was truncated. A bad index panics. A view
 // of a read-only region will do. (FreeBSD does not wake through it.)
 //
-// What is stored CopyOnWrite, nobody else sees, and Wake wakes nobody else.
+// In a CopyOnWrite region nobody else sees what is stored, and Wake wakes nobody
+// else.
 func (v AtomicView[T]) Wake(i, n int) (int, error) {
 	p := v.loadable(i)
 	if unsafe.Sizeof(*v.atomic) != 4 {
