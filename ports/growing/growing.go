@@ -38,6 +38,8 @@ import (
 var Reserve int64 = min(64<<30, math.MaxInt/16) // 128 MiB where an int has 32 bits
 
 // NewFile is returned together with a file that was empty, and no failure.
+//
+//lint:ignore ST1012 the name is that of the original
 var NewFile = errors.New("the file is new")
 
 // An MmapFile is a file, and its bytes. One without Fd is memory of the caller's in Data,

@@ -79,7 +79,9 @@ func anonymous(length, prot int) (*mmap.Region, error) {
 	}
 	r, err := mmap.Config{Exec: prot&EXEC != 0}.Anonymous(int64(length))
 	if err == nil && prot&(RDWR|COPY) == 0 {
-		err = r.Protect(mmap.ReadOnly)
+		if err = r.Protect(mmap.ReadOnly); err != nil {
+			r.Close()
+		}
 	}
 	return r, err
 }

@@ -194,7 +194,6 @@ var behaviours = []struct {
 		t.mapped(-1, port.RDONLY, 0, 0)
 	}, ""},
 	{"beyond the end", func(t *test) {
-		needUnix(t)
 		m := t.mapped(8*page, port.RDWR, 0, 0)
 		t.say(load(m.bytes(), 7*page/2), load(m.bytes(), 4*page), m.flush())
 		if err := t.file.Truncate(int64(6 * page)); err != nil {
@@ -203,7 +202,6 @@ var behaviours = []struct {
 		t.say(store(m.bytes(), 5*page), m.flush(), load(m.bytes(), 6*page))
 	}, ""},
 	{"a file that is truncated", func(t *test) {
-		needUnix(t)
 		m := t.mapped(-1, port.RDONLY, 0, 0)
 		if err := t.file.Truncate(1); err != nil {
 			t.Fatal(err)
@@ -262,14 +260,10 @@ var behaviours = []struct {
 	}, ""},
 }
 
-func needUnix(t testing.TB) {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows neither truncates a mapped file nor maps beyond its end")
-	}
-}
-
 func TestBehavesAsTheOriginal(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("on Windows the original takes other offsets, and leaves files open")
+	}
 	for _, b := range behaviours {
 		t.Run(b.name, func(t *testing.T) {
 			theirs, ours := newTest(t, originalPackage), newTest(t, ported)
@@ -322,7 +316,9 @@ func TestASliceKeptAfterUnmapShowsNothing(t *testing.T) {
 }
 
 func TestATruncatedFileIsAnErrorUnderGuard(t *testing.T) {
-	needUnix(t)
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not truncate a mapped file")
+	}
 	test := newTest(t, ported)
 	m := test.mapped(-1, port.RDONLY, 0, 0)
 	if err := test.file.Truncate(0); err != nil {
@@ -331,5 +327,30 @@ func TestATruncatedFileIsAnErrorUnderGuard(t *testing.T) {
 	var x byte
 	if err := library.Guard(func() error { x = m.bytes()[0]; return nil }); !errors.Is(err, library.ErrTruncated) {
 		t.Errorf("%d, and the error is %v", x, err)
+	}
+}
+
+// A mapping that is longer than its file. On Windows the file becomes longer, as it does
+// with the original; elsewhere the bytes are there once it is.
+func TestMapsBeyondTheEnd(t *testing.T) {
+	test := newTest(t, ported)
+	m := test.mapped(8*page, port.RDWR, 0, 0)
+	if runtime.GOOS != "windows" {
+		if got := load(m.bytes(), 5*page); got != "fault" {
+			t.Errorf("beyond the end it shows %v", got)
+		}
+		if err := test.file.Truncate(int64(8 * page)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := store(m.bytes(), 8*page-1); got != "120" {
+		t.Errorf("a store beyond the end: %v", got)
+	}
+	b, err := os.ReadFile(test.file.Name())
+	if err != nil || len(b) != 8*page || b[8*page-1] != 'x' {
+		t.Errorf("the file has %d bytes, %v", len(b), err)
+	}
+	if err := errors.Join(m.flush(), m.unmap()); err != nil {
+		t.Error(err)
 	}
 }
