@@ -82,6 +82,27 @@
 // Mapped pages count against the memory limit of a cgroup. A process that exceeds it is
 // killed. A hole in a sparse file takes memory when it is read from a tmpfs.
 //
+// # Coming from another library
+//
+// What is called what:
+//
+//	x/exp/mmap    mmap.Open(name)                  mmap.Open(name, mmap.ReadOnly)
+//	              r.At(i), r.ReadAt(p, off)        r.Bytes()[i] or a view, r.ReadAt(p, off)
+//	mmap-go       mmap.Map(f, mmap.RDWR, 0)        mmap.Map(f, mmap.ReadWrite), then r.Bytes()
+//	              m.Flush(), m.Unmap()             r.Sync(), r.Close()
+//	ristretto/z   z.OpenMmapFile(name, flag, n)    mmap.Config{Reserve: most}.OpenOrCreate(name, n)
+//	              f.Truncate(n), f.Data            r.Resize(n), r.Bytes()
+//	unix          unix.Mmap(fd, off, n, …)         mmap.Config{Offset: off, Length: n, …}.Map(f)
+//	C             MAP_PRIVATE, MAP_ANONYMOUS       CopyOnWrite, Anonymous
+//	              PROT_READ, PROT_WRITE, PROT_EXEC Mode, Config.Exec
+//	              MAP_POPULATE, mlock, MAP_HUGETLB Populate, Lock, HugePages
+//	              msync, mprotect, madvise         Sync and Flush, Protect, Advise
+//	              mremap, mincore                  Resize within Reserve, Resident
+//	              memfd_create, shm_open, futex    MemFile, Shared, AtomicView.Wait
+//
+// The folder ports of the repository has the interfaces of the first three, as small adapters
+// for programs that change their import only, and says what differs.
+//
 // # Bounds
 //
 // A view lies within its region. That is checked once, when it is made, and its length
