@@ -31,6 +31,7 @@ var (
 	_ func(mmap.Config, string, int64) (*mmap.Region, error) = mmap.Config.OpenOrCreate
 	_ func(mmap.Config, *os.File) (*mmap.Region, error)      = mmap.Config.Map
 	_ func(mmap.Config, int64) (*mmap.Region, error)         = mmap.Config.Anonymous
+	_ func(mmap.Config, string, int64) (*mmap.Region, error) = mmap.Config.Shared
 )
 
 // Constants have their types, and modes and sizes of pages the zero value that

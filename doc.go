@@ -7,16 +7,17 @@
 //
 //   - Read or change the numbers in a file: [Open], then [ViewOf].
 //   - Make a file, or use the one that is there: [Create], [OpenOrCreate].
-//   - Read a file format: [BigEndianOf], [LittleEndianOf]. For one value: [Get].
+//   - Read a file format, which has a byte order of its own: [BigEndianOf], [LittleEndianOf].
+//   - Load or store one value in the machine's byte order: [Get], [Put].
 //   - Use an array of structs: [StructViewOf].
 //   - Share counters with other processes: [AtomicOf], on a file or on [Shared] memory.
 //   - Wait for another process: [AtomicView.Wait].
 //   - Hand memory to a child process: [MemFile].
 //   - Let a mapped file grow: [Config] with Reserve, then [Region.Resize].
-//   - Follow a file that another process grows: [Region.Refresh].
+//   - Follow a file that another process grows: Config with Reserve, then [Region.Refresh].
 //   - Survive it when a file is truncated: [Guard].
 //   - Go over a file that is large, or not in memory yet: [View.Chunks].
-//   - Access the registers of a device: [Map], then [RegistersOf].
+//   - Access the registers of a device: [Open] or [Map], then [RegistersOf].
 //   - Have a []byte, an [io.ReaderAt], an [io.WriterAt]: [Region.Bytes], or the [Region] itself.
 //   - Everything else that mmap(2) can do: [Config].
 //
@@ -79,8 +80,10 @@
 //   - if others truncate it as they like, unless every access is a copy or under [Guard].
 //   - if it is a pipe, a socket or a terminal: those cannot be mapped.
 //
-// Mapped pages count against the memory limit of a cgroup. A process that exceeds it is
-// killed. A hole in a sparse file takes memory when it is read from a tmpfs.
+// In a cgroup with a memory limit, pages of a file that nobody stored to are given up first.
+// Pages that were stored to, locked pages, memory, and what is just being read count. If that
+// is too much, the process is killed. A hole in a sparse file takes memory when it is read
+// from a tmpfs.
 //
 // # Coming from another library
 //
@@ -170,8 +173,9 @@
 //
 // Faults are found page by page. If a file is truncated in the middle of a page, the rest
 // of the page reads as zero, and what is stored there is lost (mmap(2), NOTES). Neither is
-// a fault. [Region.Sync] of a ReadWrite region notices it, and returns [ErrTruncated].
-// Who only reads calls [Region.Refresh] at the end, and compares Len.
+// a fault. [Region.Sync] notices it, and returns [ErrTruncated]. So a program that has to be
+// sure that it read what was there calls Sync at the end, also if it only reads. That a file was
+// truncated and extended again shows nowhere but in the file's modification time.
 //
 // The compiler may leave out a load whose result is not used. Then there is no fault.
 //
@@ -218,6 +222,7 @@
 // stands still. A system call holds nobody up. So bring cold data in by system calls:
 //
 //   - To go over much of a file: [View.Chunks]. It reads ahead, and asks the system once a MiB.
+//     Each loop has a few MiB on their way. In a cgroup that has no room for that, use os.File.
 //   - To copy: Region.ReadAt, View.CopyTo, [Region.WriteTo]. Copies of 64 KiB or more wait in
 //     a system call where pages are missing. Shorter ones do not ask, and neither do views.
 //   - To access one place: [View.Populate] before it.
@@ -228,7 +233,7 @@
 //     that the loop has left go before pages that it comes to.
 //
 // For data that is in memory, [View.At] costs no more than a slice. Linux says which pages
-// of a file are in memory only to the file's owner and to who may write it. For others,
+// of a file are in memory only to the file's owner and to those who may write it. For others,
 // long copies wait in page faults. Chunks and Populate do not.
 //
 // # The race detector
@@ -249,8 +254,10 @@
 //     accessed first count. Closed regions give theirs back. Beyond 64 MiB an AtomicView may
 //     make more order than it should, which can hide a race.
 //
+// Your line in a report is the first below those of package mmap.
+//
 // Regions of one file count as one memory if they were mapped through one os.File. Those of
-// several calls of Open do where the system can be sure that it is one file: on ext4, XFS,
+// several calls of Open count as one, too, where it is certain that it is one file: on ext4, XFS,
 // Btrfs, F2FS, tmpfs and hugetlbfs of Linux, but not on overlayfs, as in containers. A
 // CopyOnWrite region is memory of its own.
 //
@@ -301,7 +308,9 @@
 // borrows the file of its caller, who may close it at any time: see [Config.Map].
 //
 // When a process closes a file, the system releases all fcntl(2) locks that the process has
-// on that file. So who uses such locks calls Map, and closes the file last.
+// on that file. So a program with such locks calls Map, and closes the file last. A flock(2)
+// lock lasts as long as the open file that it was taken through. A mapping keeps that file open
+// until Close, as every mapping does: unlock what must not wait for that.
 //
 // # Devices
 //

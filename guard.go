@@ -16,7 +16,8 @@ import (
 // that cannot be accessed, Guard stops fn there and returns a [*FaultError]: the
 // region was closed, its file was truncated, it has become read-only, or the system
 // could not supply or store the page. A bad index, and a store through a view that was
-// made read-only, are no faults. They panic through Guard as without it.
+// made read-only, are no faults. They panic through Guard as without it. The compiler
+// may leave out a load whose result is not used, and then there is no fault.
 //
 // Without a fault, Guard costs about ten nanoseconds and no allocation. It may be
 // called from any number of goroutines at a time, and may last as long as the program:
@@ -41,8 +42,9 @@ import (
 //
 //   - On other goroutines. Those that fn starts are such, and those of [iter.Pull].
 //   - In C code.
-//   - In copy(b[1:], b) and the like, where raw memory overlaps itself upwards, on
-//     x86 processors without AVX. [Region.WriteAt] and [View.CopyFrom] are safe there.
+//   - In copy(b[1:], b) and the like, where raw memory overlaps itself upwards, in
+//     programs for 386, and on amd64 processors without AVX. [Region.WriteAt] and
+//     [View.CopyFrom] are safe there.
 //   - Where the Go runtime copies under a lock of its own. A send of an element of raw
 //     memory to a channel does.
 //   - Where code recovers by itself, as package fmt does. It takes the fault for a

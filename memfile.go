@@ -2,6 +2,7 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 )
@@ -20,8 +21,8 @@ import (
 //
 // A negative size is ErrRange. A name with a zero byte is [os.ErrInvalid], and one of
 // more than 249 bytes an error of the system's. Systems other than Linux have no such
-// files: errors.ErrUnsupported. Any goroutine may call it at any time, as Seal and
-// SealsOf.
+// files: errors.ErrUnsupported. Any goroutine may call it at any time, as it may call
+// Seal and SealsOf.
 func MemFile(name string, size int64) (*os.File, error) {
 	switch {
 	case size < 0:
@@ -66,6 +67,9 @@ func (s Seals) String() string {
 			names = append(names, name)
 		}
 	}
+	if rest := s &^ (1<<len(sealNames) - 1); rest != 0 {
+		names = append(names, fmt.Sprintf("%#x", int(rest)))
+	}
 	if len(names) == 0 {
 		return "none"
 	}
@@ -81,15 +85,15 @@ func (s Seals) String() string {
 // bytes. What the other side can still store may change between two looks: copy it
 // once, check the copy, and use the copy.
 //
-// SealWrite needs that nobody has the file mapped who could store: in no process is a
-// ReadWrite region of it open, nor one that Map made of a file open for writing.
-// Otherwise the error says so. Before Linux 6.7 a file with SealWrite can be mapped
-// CopyOnWrite only. SealFutureWrite is free of both: who sealed goes on storing
-// through its region, and all others only read.
+// SealWrite needs that nobody can store through a mapping: in no process a ReadWrite
+// region of the file is open, nor one that Map made of a file open for writing. Otherwise
+// the error says so. Before Linux 6.7 a file with SealWrite can be mapped CopyOnWrite
+// only. SealFutureWrite has neither limit: the side that sealed goes on storing through
+// its region, and all others only read.
 //
 // Sealed against it, [Region.Resize] fails with fs.ErrPermission. So does Seal after
-// SealSeal, and of a file that is not open for writing. Of a file that is no memory
-// file the error is errors.ErrUnsupported, of a closed one [os.ErrClosed].
+// SealSeal, and for a file that is not open for writing. For a file that is no memory
+// file the error is errors.ErrUnsupported, for a closed one [os.ErrClosed].
 func Seal(f *os.File, s Seals) error {
 	if f == nil {
 		return failf(os.ErrInvalid, "seal: the *os.File is nil")
@@ -101,8 +105,9 @@ func Seal(f *os.File, s Seals) error {
 }
 
 // SealsOf returns the seals of a memory file, however it was made: a process looks
-// at them before it relies on a file that another one gave it. Of a file that is no
-// memory file the error is errors.ErrUnsupported, of a closed one [os.ErrClosed].
+// at them before it relies on a file that another one gave it. A file of a tmpfs, as
+// [Shared] has them, has SealSeal only. For a file that is no memory file the error is
+// errors.ErrUnsupported, for a closed one [os.ErrClosed], and there are no seals.
 func SealsOf(f *os.File) (s Seals, err error) {
 	if f == nil {
 		return 0, failf(os.ErrInvalid, "look at the seals: the *os.File is nil")

@@ -238,13 +238,30 @@ func TestSealsOfWhatCannotHaveThem(t *testing.T) {
 	wantSentence(t, Seal(f, SealShrink), errors.ErrUnsupported, "SealShrink", f.Name(), "only memory files")
 	_, err = SealsOf(f)
 	wantSentence(t, err, errors.ErrUnsupported, f.Name(), "only memory files")
+	readOnly, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer readOnly.Close()
+	pipe, other, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	defer other.Close()
+	for _, f := range []*os.File{f, readOnly, pipe, other} {
+		wantSentence(t, Seal(f, SealShrink), errors.ErrUnsupported, "SealShrink", f.Name(), "only memory files")
+		if s, err := SealsOf(f); s != 0 || !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("the seals of %s are %v, %v", f.Name(), s, err) // none, for whoever looks at nothing else
+		}
+	}
 	wantSentence(t, Seal(f, 1<<20), errors.ErrUnsupported, "0x100000", f.Name())
 	f.Close()
 	wantErr(t, Seal(f, SealShrink), os.ErrClosed, f.Name())
 	wantErr(t, Seal(nil, SealShrink), os.ErrInvalid)
 	_, err = SealsOf(nil)
 	wantErr(t, err, os.ErrInvalid)
-	if got := (SealShrink | SealSeal).String(); got != "SealSeal|SealShrink" || Seals(0).String() != "none" {
-		t.Errorf("seals are called %q and %q", got, Seals(0))
+	if got := (SealShrink | SealSeal).String(); got != "SealSeal|SealShrink" || Seals(0).String() != "none" || Seals(1<<20|1).String() != "SealSeal|0x100000" {
+		t.Errorf("seals are called %q, %q and %q", got, Seals(0), Seals(1<<20|1))
 	}
 }

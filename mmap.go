@@ -11,7 +11,8 @@ import (
 type Mode int
 
 const (
-	// ReadOnly regions can be read. Stores are errors or panics, never silent.
+	// ReadOnly regions can be read. A store is an error, a panic of a view, or a fault
+	// in raw memory.
 	ReadOnly Mode = iota
 
 	// ReadWrite regions share their stores with the file, and with every other
@@ -154,8 +155,8 @@ func Anonymous(size int64) (*Region, error) { return Config{}.Anonymous(size) }
 // The region owns the open file until Close: one descriptor a region. A program
 // that has more regions than RLIMIT_NOFILE allows descriptors opens the file once
 // and calls [Config.Map]. Closing a file releases the fcntl(2) record locks that
-// the process has on it, through whatever descriptor; who uses such locks calls
-// Map too.
+// the process has on it, through whatever descriptor: a program that uses such locks
+// calls Map too.
 //
 // An empty file gives a region of Len 0. The error is an [*fs.PathError] if a
 // system call fails, and wraps ErrRange if Offset and Length do not lie within a
@@ -322,8 +323,11 @@ func (c Config) fill(m *mapping, st status, op string, size int64, how making) (
 // Refresh, Flush and the exact cause of a fault go through it. f may be closed at
 // any time: the bytes and Close work on. What else needs the file then returns an
 // error that is fs.ErrClosed, a missing byte is ErrTruncated, and what Sync can do
-// is said there. Nothing that the package does with f releases an fcntl(2) lock or
-// prolongs a flock(2) lock.
+// is said there.
+//
+// Nothing that the package does with f releases an fcntl(2) lock. A flock(2) lock that
+// was taken through f and not unlocked lasts until f and the region are closed: every
+// mapping keeps the open file.
 func (c Config) Map(f *os.File) (*Region, error) {
 	if f == nil {
 		return nil, failf(os.ErrInvalid, "map: the *os.File is nil")

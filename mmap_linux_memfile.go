@@ -52,7 +52,10 @@ func (h handle) seal(s Seals) error {
 	case errors.Is(err, unix.EBUSY):
 		return withLimit(err, "SealWrite needs that nobody has it mapped who could store; SealFutureWrite does not")
 	case errors.Is(err, unix.EPERM):
-		now, _ := h.seals()
+		now, notOne := h.seals()
+		if notOne != nil {
+			return notOne
+		}
 		return withLimit(err, "its seals are "+now.String()+"; SealSeal forbids more, and so does a file that is not open for writing")
 	case errors.Is(err, unix.EINVAL) && h.sealable():
 		return lacking(err, "this kernel does not know all of the seals: Linux 5.1 does")
@@ -66,12 +69,15 @@ func (h handle) seals() (s Seals, err error) {
 		numbers, err = unix.FcntlInt(uintptr(h), unix.F_GET_SEALS, 0)
 		return err
 	})
+	if err != nil {
+		return 0, noMemoryFile(err)
+	}
 	for i, number := range sealNumbers {
 		if numbers&number != 0 {
 			s |= 1 << i
 		}
 	}
-	return s, noMemoryFile(err)
+	return s, nil
 }
 
 func (h handle) sealable() bool {

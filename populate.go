@@ -8,7 +8,8 @@ import (
 )
 
 // Populate brings the pages that hold the n bytes at off into memory, and returns
-// when they are there. n may be ToEnd. If one cannot be supplied, because the file
+// when they are there. Where memory is short, some may have left again by then. n may be
+// ToEnd. If one cannot be supplied, because the file
 // was truncated or the device failed, it returns a [*FaultError] with the offset of
 // the first such byte. After Close it is ErrClosed.
 //

@@ -34,7 +34,8 @@ import (
 // ones by it.
 //
 // Values are in the machine's own byte order. PCI devices are little-endian:
-// on a big-endian machine swap the bytes ([math/bits.ReverseBytes32]).
+// on a big-endian machine, where [encoding/binary.NativeEndian] makes 1 of the bytes 0 and
+// 1, swap the bytes ([math/bits.ReverseBytes32]).
 //
 // A bad index panics. So does a Store through Registers that were made while the
 // region was read-only. The panic value is an error that wraps ErrRange or

@@ -335,9 +335,10 @@ func (m *mapping) fromPool(op string, off, n int) error {
 }
 
 // Refresh takes up the size that another process, or another region, gave the file:
-// Len becomes the number of bytes that the file has from Offset on, at most Cap. If
-// Len is then Cap, the file may have more. Only another mapping, with a larger
-// Reserve, can reach that. Memory and devices have no other size to take up, except
+// Len becomes the number of bytes that the file has from Offset on, at most Cap.
+// Without [Config].Reserve, Cap is what Len was at first, and a file that became longer
+// changes nothing. If Len is Cap, the file may have more. Only another mapping, with a
+// larger Reserve, can reach that. Memory and devices have no other size to take up, except
 // a block device on Linux.
 //
 // The file is the one that was mapped, whatever its name leads to by now. Before

@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,13 +10,18 @@ import (
 
 // Shared maps the memory of a name, ReadWrite: all processes of one user that say the
 // same name have the same bytes. If it is not there it is made, of zeros. If it is
-// shorter than size bytes, it grows to that. It never gets shorter, and the region has
-// all of it, which with size 0 may be nothing. It stays until [RemoveShared] or the
-// next start of the machine.
+// shorter than size bytes, it grows to that. It never gets shorter. It stays until
+// [RemoveShared] or the next start of the machine. It is Config{}.Shared(name, size).
+func Shared(name string, size int64) (*Region, error) { return Config{}.Shared(name, size) }
+
+// Shared maps the memory of a name ReadWrite, as c says: see the function [Shared].
+// Offset and Length choose the part to map: with Length 0, all from Offset on, which with
+// a size of 0 may be nothing. With c.Reserve the region can follow when the memory grows
+// ([Region.Refresh]), and can make it grow ([Region.Resize]).
 //
 // What is there may be left from a program that was killed in the middle of its work:
-// give it a header that says what is valid. Who removes the name is for the programs to
-// agree on: the one that ends last, or nobody. After it is removed, those who have it
+// give it a header that says what is valid. The programs have to agree on who removes the
+// name: the one that ends last, or nobody. After it is removed, those who have it
 // mapped keep the old memory, do not notice, and meet nobody new.
 //
 // The name is one element of a path, such as "example.com-prices". On Linux the memory
@@ -24,11 +30,11 @@ import (
 // it is a file of [os.TempDir], so that all who share must have the same TMPDIR.
 // [Region.Name] and errors have the whole path.
 //
-// Processes may call it at the same time; all map the same memory. What Shared adds is
-// allocated, so that no access faults for want of memory: too little is an error now.
-// What others made with holes keeps them. If Shared fails, the memory may be there, or
-// longer. The region owns the file, as with [Open]. [Region.Resize] and
-// [Region.Refresh] go on from there. Any process of the user can truncate it: [Guard].
+// Processes may call it at the same time; all map the same memory. What it adds is
+// allocated, unless c.Sparse, so that no access faults for want of memory: too little is
+// an error now. What others made with holes keeps them. If Shared fails, the memory may be
+// there, or longer. The region owns the file, as with [Open]. Any process of the user can
+// truncate it: [Guard].
 //
 // Another user could take the name first. So Shared maps only a regular file that
 // belongs to this process's effective user, has no permissions for group and others,
@@ -38,13 +44,14 @@ import (
 // program that must not be kept out in this way hands a [MemFile] to its children.
 //
 // In /dev/shm nothing is durable, and [Region.Sync] has nothing to do. A name that is
-// not one element of a path is [os.ErrInvalid], a negative size ErrRange. Any goroutine
-// may call it at any time.
+// not one element of a path is [os.ErrInvalid], a negative size ErrRange. A c.Perm is
+// errors.ErrUnsupported, because nobody else may open the memory. Any goroutine may call
+// it at any time.
 //
 // On Windows neither owner nor permissions are looked at: the temporary folder is the
 // user's own, and its access list keeps others out. That of some services is open to
 // others.
-func Shared(name string, size int64) (*Region, error) {
+func (c Config) Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
 		return nil, failf(ErrRange, "share %q: size %d is negative", name, size)
 	}
@@ -52,8 +59,17 @@ func Shared(name string, size int64) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := Config{Mode: ReadWrite}
-	if _, _, err := c.extent(path, size); err != nil {
+	if c.Perm != 0 {
+		return nil, failf(errors.ErrUnsupported, "share %s: Perm is %v, and the memory is for this user only: leave it 0", path, c.Perm)
+	}
+	c, err = c.readWrite("share", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check("share", path, regular); err != nil {
+		return nil, err
+	}
+	if _, _, err := (Config{}).extent(path, size); err != nil {
 		return nil, err // before it is made so long
 	}
 	h, there, err := openShared(path)
@@ -79,7 +95,7 @@ func Shared(name string, size int64) (*Region, error) {
 }
 
 // RemoveShared removes a name that [Shared] made. The memory stays for those who have it
-// mapped, and goes with the last of them. Who says the name from then on has new memory.
+// mapped, and goes with the last of them. From then on the name is that of new memory.
 //
 // A name that is not there is [fs.ErrNotExist], and one that another user made
 // [fs.ErrPermission]; root may remove that. A symbolic link is removed itself. A

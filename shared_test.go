@@ -76,6 +76,37 @@ func TestSharedIsTheSameMemoryForAllWhoSayTheName(t *testing.T) {
 	}
 }
 
+func TestSharedMemoryGrowsInPlace(t *testing.T) {
+	name, path := newSharedName(t)
+	c := Config{Reserve: 1 << 20}
+	a, err := c.Shared(name, 100)
+	need(t, a, err)
+	b, err := c.Shared(name, 0)
+	need(t, b, err)
+	if err := errors.Join(a.Resize(10_000), b.Refresh()); err != nil {
+		t.Fatal(err)
+	}
+	if a.Len() != 10_000 || b.Len() != 10_000 || b.Cap() != 1<<20 {
+		t.Errorf("%v grew, and the other is %v", a, b)
+	}
+	if err := Put(a, 9_000, int32(900)); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := Get[int32](b, 9_000); x != 900 || err != nil {
+		t.Errorf("the other has %d, %v", x, err)
+	}
+	part, err := Config{Offset: 9_000, Length: 4}.Shared(name, 0)
+	need(t, part, err)
+	if x, err := Get[int32](part, 0); x != 900 || err != nil {
+		t.Errorf("a part has %d, %v", x, err)
+	}
+	for _, c := range []Config{{Perm: 0o644}, {Mode: CopyOnWrite}, {HugePages: HugePages2M}} {
+		r, err := c.Shared(name, 0)
+		wantSentence(t, err, errors.ErrUnsupported, path)
+		r.Close()
+	}
+}
+
 func TestSharedOfNoBytesIsAnEmptyRegion(t *testing.T) {
 	name, path := newSharedName(t)
 	r := shared(t, name, 0)

@@ -11,8 +11,8 @@ import (
 // Sync makes the whole region durable. When it returns nil, every store before the
 // call and the file's size survive a loss of power, as far as the disk keeps its
 // promises (msync(2) with MS_SYNC, fsync(2)). If Create or
-// OpenOrCreate made the region, the file's name survives too, in the directory
-// where it was then. The names of files that others made are theirs to make
+// OpenOrCreate made the region, the file's name survives too, in the directory where
+// they opened it. Whoever renames the file or made it otherwise has to make the name
 // durable.
 //
 // A write-back that failed is never forgotten, although the system reports it only
@@ -21,9 +21,10 @@ import (
 // Sync that returned nil may be lost. Close the regions, look at what the file has,
 // and store it again.
 //
-// If the file is now shorter than the region, so that stores were lost, Sync
-// returns ErrTruncated, although the system reports success. It does not notice
-// that a file was truncated and extended again. If the disk's file system was
+// If the file is now shorter than the region, Sync returns ErrTruncated, although the
+// system reports success: stores were lost, and what was read may have been zeros. That
+// holds for a ReadOnly region, too. Sync does not notice that a file was truncated and
+// extended again. If the disk's file system was
 // forced to be read-only meanwhile, Sync of a region that could be stored to is an
 // error too.
 //
@@ -131,7 +132,7 @@ func (m *mapping) writeBack(op string, off, n int) error {
 // the region still has.
 func (m *mapping) stillThere(op string, off, n int) error {
 	end := int(min(int64(off+n), m.len.Load()))
-	if !m.sized || !m.storable.Load() {
+	if !m.sized {
 		return nil
 	}
 	size, err := m.file.size()

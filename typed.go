@@ -25,9 +25,12 @@ type Fixed interface {
 }
 
 // ToEnd, as a number of bytes or elements, means all that is left in the region. If
-// that is no whole number of elements, a view of it is [ErrLayout]. ToEnd is the
-// smallest int. So a program that passes on a number from a file refuses negative
-// ones first. Every other negative number is ErrRange.
+// that is no whole number of elements, a view of it is [ErrLayout]. Every other
+// negative number is ErrRange.
+//
+// ToEnd is the smallest int. A number from a file may happen to be that: a uint64 of
+// 1<<63 is ToEnd when it becomes an int. So refuse numbers from files that are negative
+// or too large before they become a length.
 const ToEnd = math.MinInt
 
 // A View is n values of type T that lie one after the other in a region, in the

@@ -58,10 +58,10 @@ var (
 	wakes [256]atomic.Uint32
 )
 
-// Wait waits until integer i is woken by [AtomicView.Wake], or is not old. Who wakes may
-// be another process that maps the same memory. Wait returns nil either way, and now and
-// then without a reason: load the integer again, and wait again if it is still what it
-// was.
+// Wait waits until integer i is woken by [AtomicView.Wake], or is not old. The wake-up may
+// come from another process that maps the same memory. Wait returns nil either way, and
+// now and then without a reason: load the integer again, and wait again if it is still
+// what it was.
 //
 // The integer must have 32 bits. For one of 64 Wait returns errors.ErrUnsupported:
 // wait for a 32-bit counter beside it.
