@@ -180,6 +180,14 @@ var behaviours = []struct {
 		m = t.opened(20)
 		t.say(string(m.Slice(0)), len(m.Slice(11)))
 	}, ""},
+	{"small slices", func(t *test) {
+		m := t.opened(20)
+		for offset := 0; offset < 5000; {
+			b, next, err := m.AllocateSlice(1, offset)
+			t.say(len(b), next, err, len(t.data(m)))
+			offset = next
+		}
+	}, ""},
 	{"a slice far behind the end", func(t *test) {
 		m := t.opened(20)
 		t.say(panics(func() any { _, next, _ := m.AllocateSlice(5, 1000); return next }), len(t.data(m)))

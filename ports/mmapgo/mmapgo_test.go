@@ -200,6 +200,7 @@ var behaviours = []struct {
 			t.Fatal(err)
 		}
 		t.say(store(m.bytes(), 5*page), m.flush(), load(m.bytes(), 6*page))
+		t.say(m.part(5*page, 6*page).lock(), m.part(5*page, 6*page).unlock())
 	}, ""},
 	{"a file that is truncated", func(t *test) {
 		m := t.mapped(-1, port.RDONLY, 0, 0)
@@ -249,6 +250,11 @@ var behaviours = []struct {
 		m := t.mapped(-1, port.RDWR, 0, 0)
 		t.say(m.part(page, 2*page).unmap(), m.part(0, page).unmap(), m.part(3, 9).unmap())
 		t.say(load(m.bytes(), 0), m.unmap())
+	}, ""},
+	{"unmap of a copy", func(t *test) {
+		m := t.mapped(-1, port.RDWR, 0, 0)
+		other := m.part(0, len(m.bytes()))
+		t.say(m.unmap(), other.unmap())
 	}, ""},
 	{"what was stored is in the file after unmap", func(t *test) {
 		m := t.mapped(-1, port.RDWR, 0, 0)
