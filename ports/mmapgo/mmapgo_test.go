@@ -360,3 +360,14 @@ func TestMapsBeyondTheEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestUnmapForgetsTheMapping(t *testing.T) {
+	test, before := newTest(t, ported), port.Mapped()
+	m := test.mapped(-1, port.RDONLY, 0, 0)
+	if n := port.Mapped(); n != before+1 {
+		t.Errorf("%d mappings are known, and one more than %d there are", n, before)
+	}
+	if err := m.unmap(); err != nil || port.Mapped() != before {
+		t.Errorf("%v, and %d mappings are known after it, not %d", err, port.Mapped(), before)
+	}
+}
