@@ -8,7 +8,6 @@
 //     store to a read-only mapping, a slice used after Unmap.
 //   - Flush makes durable, the file's size included, and returns a write-back that failed
 //     before. It takes any part of a mapping. Unmap alone makes nothing durable, on Windows too.
-//   - An offset need not be a multiple of the page size.
 //   - With a length below 0 and an offset, the mapping ends where the file ends, and not
 //     offset bytes beyond.
 //   - The file is used as it is, and is not put into blocking mode. If it is closed, Flush
@@ -54,13 +53,17 @@ func Map(f *os.File, prot, flags int) (MMap, error) { return MapRegion(f, -1, pr
 
 // MapRegion maps length bytes of a file, all that are left if length is below 0. They may
 // go beyond the file's end, where an access faults until the file is long enough. (On
-// Windows a file that is mapped RDWR is made that long.)
+// Windows a file that is mapped RDWR is made that long.) The offset must be a multiple of
+// the page size, as programs expect; the library would take any.
 func MapRegion(f *os.File, length int, prot, flags int, offset int64) (MMap, error) {
 	var r *mmap.Region
 	var err error
-	if flags&ANON != 0 {
+	switch {
+	case offset%int64(os.Getpagesize()) != 0:
+		err = fmt.Errorf("map from byte %d: %w", offset, mmap.ErrAlignment)
+	case flags&ANON != 0:
 		r, err = anonymous(length, prot)
-	} else {
+	default:
 		r, err = mapFile(f, int64(length), prot, offset)
 	}
 	if err != nil {
