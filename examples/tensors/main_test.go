@@ -117,7 +117,7 @@ func TestSaysWhatIsWrong(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{none}, 1, "tensors: open " + none},
+		{[]string{none}, 1, none},
 		{[]string{dir}, 1, "tensors: "},
 		{[]string{bad}, 1, "tensors: " + bad + `: header, after byte `},
 		{[]string{bad, "mask"}, 1, `: "mask": data_offsets is bytes 45 to 49, and there are 48 bytes of data`},
