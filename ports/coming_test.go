@@ -63,7 +63,7 @@ func TestWhatTheTablesSay(t *testing.T) {
 	equal(t, "swap", a.CompareAndSwap(0, 8, 9), true)
 	none(t, a.Wait(context.Background(), 0, 8))
 	_, err = a.Wake(0, 1)
-	none(t, err, mmap.Guard(func() error { p.Set(0, p.At(1)); return nil }), r.Close(), os.Remove(name))
+	none(t, err, mmap.Guard(func() error { p.Set(0, p.At(1)); return nil }), r.Close(), f.Close(), os.Remove(name))
 }
 
 func must[T any](x T, err error) func(*testing.T) T {
