@@ -11,33 +11,6 @@ import (
 	"testing"
 )
 
-// growing is a package of another name, which z has by way of this.
-const zFile = `package z
-
-import (
-	"os"
-
-	"github.com/seed-498deeca/mmap/ports/growing"
-)
-
-type MmapFile = growing.MmapFile
-
-var (
-	NewFile           = growing.NewFile
-	OpenMmapFile      = growing.OpenMmapFile
-	OpenMmapFileUsing = growing.OpenMmapFileUsing
-)
-
-func SyncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-`
-
 // The original's tests are run in a copy of its module, in which the port's file is in
 // place of its own.
 func TestTheOriginalsTestsPass(t *testing.T) {
@@ -54,7 +27,7 @@ func TestTheOriginalsTestsPass(t *testing.T) {
 	}{
 		{"github.com/edsrzf/mmap-go", ".", text(t, "mmapgo/mmapgo.go"), "mmap.go", "mmap_[^t]*.go", ".", 7},
 		{"golang.org/x/exp", "mmap", text(t, "xmmap/xmmap.go"), "mmap_unix.go", "mmap_[wo]*.go", ".", 1},
-		{"github.com/dgraph-io/ristretto/v2", "z", zFile, "file.go", "file_*.go", "TestBuffer|TestTreePersistent", 8},
+		{"github.com/dgraph-io/ristretto/v2", "z", text(t, "testdata/z.go"), "file.go", "file_*.go", "TestBuffer|TestTreePersistent", 8},
 	} {
 		t.Run(c.module, func(t *testing.T) {
 			copied := filepath.Join(t.TempDir(), "module")

@@ -8,12 +8,16 @@
 //     every system. There it may point to memory of something else from then on.
 //   - After Truncate to less and after Close, what is gone faults, and never shows anything
 //     else. Under [mmap.Guard] every fault is an error.
-//   - A reader survives growth, and returns an error after Close, or if somebody truncates the file.
+//   - A reader survives growth. After Close, and if somebody truncates the file, it returns
+//     an error.
+//   - To close a file twice is an error, and does not unmap what is in that place by then.
 //   - AllocateSlice grows far enough for any offset, and returns no spare capacity, so that
 //     an append cannot run into the next slice.
 //   - Bytes and AllocateSlice return errors for numbers that make no sense, and do not panic.
 //   - An empty file that Truncate made is an empty Data, and not an error.
-//   - Sync makes durable on every system, the file's size included, and returns a write-back that failed before.
+//   - Sync makes durable on every system, the file's size included, and returns a
+//     write-back that failed before. Sync and Close say so if somebody else has made the
+//     file shorter meanwhile.
 //   - OpenMmapFile closes the file if it fails.
 //   - Pages are the library's affair: [MmapFile.Region] has Advise, Lock, Populate and views.
 //
