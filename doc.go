@@ -197,7 +197,7 @@
 //   - extend the file. Region.Refresh takes that up.
 //   - change bytes between two loads of them. Copy what must not change between check and use.
 //
-// Locks on files are not this package's: see flock(2).
+// Locks on files are not this package's: see flock(2), and fcntl(2) for locks on parts of a file.
 //
 // # Durability
 //
@@ -299,7 +299,8 @@
 // A process that was killed wakes nobody, and leaves half done what it did. Give Wait a
 // context with a deadline, and look then whether the other side is there. The program
 // examples/ring does so: it is a queue between two processes, and each holds a lock on a
-// byte of a file, which the system releases when the process ends.
+// byte of a file (fcntl(2), F_SETLK), which the system releases when the process ends. The
+// other side asks for that lock. Mind what is said of such locks under Files.
 //
 // # Files
 //

@@ -349,13 +349,13 @@ func Example_coldData() {
 	}
 	var total uint64
 	err = mmap.Guard(func() error { // an error, if the disk fails or the file is truncated
-		sum := uint64(0)
 		for _, chunk := range v.Chunks(1 << 16) { // 256 KiB each
+			sum := uint64(0) // a variable of its own is faster in a loop
 			for x := range chunk.Values() {
 				sum += uint64(x)
 			}
+			total += sum
 		}
-		total = sum
 		return nil
 	})
 	fmt.Println(total, err)

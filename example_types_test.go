@@ -156,7 +156,9 @@ func ExampleAtomicView() {
 }
 
 // One side asks, the other answers, and each sleeps until it is its turn. The two may be
-// processes. A counter goes up with every question, another with every answer.
+// processes. One counter goes up with every question, another with every answer: a
+// question is open as long as they differ. (In memory that outlives the programs, such as
+// Shared's, both are what the last run left.)
 func ExampleAtomicView_Wait() {
 	r, err := mmap.Anonymous(24) // Shared, or a file, between processes
 	if err != nil {
@@ -180,40 +182,39 @@ func ExampleAtomicView_Wait() {
 		}
 		return nil
 	}
-	announce := func(i int) {
-		count.Add(i, 1)
-		count.Wake(i, 1)
+	answer := func() error {
+		for {
+			if err := await(questions, count.Load(answers)); err != nil {
+				return err
+			}
+			x, err := mmap.Get[int64](r, number)
+			if err != nil {
+				return err
+			}
+			if err := mmap.Put(r, number, x*x); err != nil {
+				return err
+			}
+			count.Add(answers, 1) // after what it announces
+			count.Wake(answers, 1)
+		}
+	}
+	ask := func(x int64) (int64, error) {
+		if err := mmap.Put(r, number, x); err != nil {
+			return 0, err
+		}
+		old := count.Load(answers)
+		count.Add(questions, 1)
+		count.Wake(questions, 1)
+		if err := await(answers, old); err != nil {
+			return 0, err
+		}
+		return mmap.Get[int64](r, number)
 	}
 
-	go func() {
-		err := mmap.Guard(func() error { // others could truncate a shared file
-			for seen := uint32(0); ; seen++ {
-				if err := await(questions, seen); err != nil {
-					return err
-				}
-				x, err := mmap.Get[int64](r, number)
-				if err != nil {
-					return err
-				}
-				if err := mmap.Put(r, number, x*x); err != nil {
-					return err
-				}
-				announce(answers)
-			}
-		})
-		_ = err // ErrClosed, at the end of the example
-	}()
-
-	err = mmap.Guard(func() error {
-		for seen, x := range []int64{10, 20, 30} {
-			if err := mmap.Put(r, number, x); err != nil {
-				return err
-			}
-			announce(questions)
-			if err := await(answers, uint32(seen)); err != nil {
-				return err
-			}
-			square, err := mmap.Get[int64](r, number)
+	go mmap.Guard(answer)           // others could truncate a shared file
+	err = mmap.Guard(func() error { // and so here
+		for _, x := range []int64{10, 20, 30} {
+			square, err := ask(x)
 			if err != nil {
 				return err
 			}

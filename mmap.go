@@ -80,10 +80,10 @@ type Config struct {
 	// the file. Most devices have no end, so they need one.
 	Length int64
 
-	// Reserve is the address space to hold for growth, in bytes: what Cap
-	// reports and Resize and Refresh can reach. Less than Length means Length.
-	// It costs neither memory nor disk until it is grown into. Only regular
-	// files and memory can grow.
+	// Reserve is the address space to hold, in bytes, Length included: what Cap
+	// reports, and how far Resize and Refresh can reach. Less than Length means
+	// Length, and then nothing can grow. It costs neither memory nor disk until it
+	// is grown into. Only regular files and memory can grow.
 	Reserve int64
 
 	// Addr, unless 0, is the address that the region's first byte must have.

@@ -85,6 +85,10 @@ func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 // [structs.HostLayout] is accepted, and recommended where programs in C share the
 // memory.
 //
+// At loads the whole struct, and Set stores it, blank fields too. So an integer of an
+// [AtomicView] lies outside of the structs, or the others of its struct are accessed by
+// Ptr alone.
+//
 // The address of the first element must be a multiple of the largest alignment in
 // T (ErrAlignment). Other errors are as for [ViewOf]. Whether T has one layout is
 // found out once per type.

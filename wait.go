@@ -66,10 +66,10 @@ var (
 // The integer must have 32 bits. For one of 64 Wait returns errors.ErrUnsupported:
 // wait for a 32-bit counter beside it.
 //
-// If ctx ends first, Wait returns ctx.Err(), at most about 20 ms later. An integer
-// that is not old comes first, and so does a wake-up. A region that is closed
-// meanwhile is ErrClosed, and a file that is truncated is a [*FaultError], as late.
-// A process that died or was stopped wakes nobody: give Wait a context that ends.
+// If ctx ends, Wait returns ctx.Err(), at most about 20 ms later. But if the integer is
+// not old, or Wait was woken, it returns nil. If the region is closed meanwhile it returns
+// ErrClosed, and if the file is truncated a [*FaultError], as late. A process that died
+// or was stopped wakes nobody: give Wait a context that ends.
 //
 // Any number of goroutines may wait. Waiting needs no right to store, so a view of a
 // read-only region will do. A bad index panics.
