@@ -117,13 +117,17 @@ func (r *Region) Advise(off, n int, advice Advice) error {
 	}
 	const what = "advise %v for %d bytes at offset %d of %s"
 	populates := advice == PopulateRead || advice == PopulateWrite
+	must := "ReadWrite"
+	if populates {
+		must = "ReadWrite or CopyOnWrite"
+	}
 	switch mode := Mode(m.mode.Load()); {
 	case !advice.known():
 		return failf(errors.ErrUnsupported, what+": there is no such advice", advice, n, off, m.describe())
 	case advice == Remove && mode != ReadWrite, advice == PopulateWrite && mode == ReadOnly:
-		return failf(ErrReadOnly, what+": region is %v", advice, n, off, m.describe(), mode)
+		return failf(ErrReadOnly, what+": region is %v, and must be %s", advice, n, off, m.describe(), mode, must)
 	case advice == Free && m.kind != memory:
-		return failf(errors.ErrUnsupported, what+": only memory can be free", advice, n, off, m.describe())
+		return failf(errors.ErrUnsupported, what+": Free is for memory, not for files", advice, n, off, m.describe())
 	case n == 0, m.kind == device && (populates || advice == WillNeed):
 		return m.check("advise")
 	case populates:

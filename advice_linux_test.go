@@ -156,7 +156,7 @@ func TestAdviceThatIsNotForThisKindOfMemory(t *testing.T) {
 		advice Advice
 		words  string
 	}{
-		{f, Free, "only memory"},
+		{f, Free, "not for files"},
 		{f, WipeOnFork, "only for private memory"},
 		{memory, Remove, "only for files and shared memory"},
 		{memory, Advice(-1), "no such advice"},

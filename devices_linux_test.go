@@ -132,7 +132,7 @@ func TestADeviceIsMappedAndLeftAlone(t *testing.T) {
 			} else if d.name == "packet ring" { // few sockets can be mapped at all
 				wantSentence(t, err, errors.ErrUnsupported, f.Name(), "a socket")
 			} else {
-				wantSentence(t, err, ErrRange, f.Name(), "Length is needed")
+				wantSentence(t, err, ErrRange, f.Name(), "set Config.Length")
 			}
 			_, err := Config{Mode: d.mode, Length: int64(length), Reserve: int64(length) + 1}.Map(f)
 			wantSentence(t, err, errors.ErrUnsupported, f.Name(), "can grow")
@@ -224,8 +224,8 @@ func TestWhatCannotBeMappedIsSaidInWords(t *testing.T) {
 		{epoll.Name(), func(c Config) (*Region, error) { c.Length = 4096; return c.Map(epoll) }, "a file without a type"},
 		{"/dev/null", func(c Config) (*Region, error) { c.Length = 4096; return c.Open("/dev/null") }, "a device"},
 		{"/dev/tty", func(c Config) (*Region, error) { c.Length = 4096; return c.Open("/dev/ptmx") }, "a device"},
-		{"/proc/self/maps", func(c Config) (*Region, error) { c.Length = 4096; return c.Open("/proc/self/maps") }, "a file of procfs (it can only be read)"},
-		{"/proc/self/stat", func(c Config) (*Region, error) { return c.Open("/proc/self/stat") }, "a file of procfs (it can only be read)"},
+		{"/proc/self/maps", func(c Config) (*Region, error) { c.Length = 4096; return c.Open("/proc/self/maps") }, "a file of procfs (most can only be read"},
+		{"/proc/self/stat", func(c Config) (*Region, error) { return c.Open("/proc/self/stat") }, "a file of procfs (most can only be read"},
 		{"/sys/kernel/mm/transparent_hugepage/enabled", func(c Config) (*Region, error) {
 			c.Length = 4096
 			return c.Open("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -241,7 +241,7 @@ func TestWhatCannotBeMappedIsSaidInWords(t *testing.T) {
 					t.Fatalf("%+v: mapped %v", c, r)
 				}
 				if tt.name == "/proc/self/stat" && c.Length == 0 {
-					wantSentence(t, err, ErrRange, tt.what, "Length is needed")
+					wantSentence(t, err, ErrRange, tt.what, "set Config.Length")
 					continue
 				}
 				wantSentence(t, err, errors.ErrUnsupported, tt.what, "cannot be mapped")
@@ -270,7 +270,7 @@ func TestARangeThatADriverRefusesIsNamed(t *testing.T) {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 			t.Skipf("may not be mapped here: %v", err)
 		}
-		wantErr(t, err, unix.EINVAL, f.Name(), fmt.Sprintf("there are no %d bytes at offset %d", 2*page, 1<<33+int64(page)))
+		wantErr(t, err, unix.EINVAL, f.Name(), fmt.Sprintf("%d bytes at offset %d cannot be mapped", 2*page, 1<<33+int64(page)))
 	}
 }
 

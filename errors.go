@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // The kinds of failure that are this package's own. Each is returned wrapped in
@@ -60,12 +61,28 @@ type failure struct {
 	cause error
 }
 
+// Error says what was asked for and why it failed, and then which call did, without
+// the name of the file, which is said already.
 func (f *failure) Error() string {
-	if f.cause == nil {
-		return "mmap: " + f.text
+	text := "mmap: " + f.text
+	switch cause := f.cause.(type) {
+	case nil:
+		return text
+	case *fs.PathError:
+		err := cause.Err
+		if l, ok := err.(*limitError); ok {
+			text, err = text+": "+l.limit, l.errno
+		}
+		return text + " (" + cause.Op + ": " + unstopped(err) + ")"
+	case *sentinel:
+		return text + ": " + cause.text
+	default:
+		return text + ": " + cause.Error()
 	}
-	return "mmap: " + f.text + ": " + f.cause.Error()
 }
+
+// unstopped is the text of an error of the system. Those of Windows end with a period.
+func unstopped(err error) string { return strings.TrimSuffix(err.Error(), ".") }
 
 func (f *failure) Unwrap() []error {
 	if f.cause == nil {
@@ -94,12 +111,38 @@ func pathError(name string, err error) error {
 
 // asked is pathError, but what the system lacks is worded with what was asked.
 func asked(name string, err error, format string, args ...any) error {
-	_, bare := err.(*os.SyscallError)
+	call, bare := err.(*os.SyscallError)
 	err = pathError(name, err)
-	if bare && errors.Is(err, errors.ErrUnsupported) {
-		return because(err, errors.ErrUnsupported, format, args...)
+	if !bare || !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
-	return err
+	if _, says := call.Err.(*limitError); !says {
+		format += ": the system cannot do it"
+	}
+	return because(err, errors.ErrUnsupported, format, args...)
+}
+
+// A limitError is a system's error with the limit that stood in the way, and what to do
+// about it.
+type limitError struct {
+	errno error
+	limit string
+	lacks bool // the system, for what was asked
+}
+
+func (e *limitError) Error() string { return unstopped(e.errno) + ": " + e.limit }
+func (e *limitError) Unwrap() error { return e.errno }
+
+// Is makes what the system lacks errors.ErrUnsupported, whatever its error.
+func (e *limitError) Is(target error) bool { return e.lacks && target == errors.ErrUnsupported }
+
+// withLimit adds the limit to the error of a system call.
+func withLimit(err error, limit string) error {
+	var call *os.SyscallError
+	if limit == "" || !errors.As(err, &call) {
+		return err
+	}
+	return os.NewSyscallError(call.Syscall, &limitError{errno: call.Err, limit: limit})
 }
 
 // The panics of the typed views. They are composite literals of small structs,
@@ -122,9 +165,9 @@ func (e storeError) Error() string {
 	text := fmt.Sprintf("mmap: store to index %d of a view of %d elements: ", e.i, e.n)
 	switch {
 	case e.i >= 0 && e.i < e.n:
-		return text + "region is read-only"
+		return text + wasReadOnly
 	case e.w == 0 && e.n > 0:
-		return text + "index out of range, and region is read-only"
+		return text + "index out of range, and " + wasReadOnly
 	default:
 		return text + "index out of range"
 	}
@@ -136,6 +179,8 @@ func (e storeError) Unwrap() error {
 	}
 	return ErrRange
 }
+
+const wasReadOnly = "region was read-only when the view was made"
 
 // subError is the panic of Sub.
 type subError struct{ i, j, n int }
@@ -149,6 +194,6 @@ func (e subError) Unwrap() error { return ErrRange }
 type chunkError struct{ n int }
 
 func (e chunkError) Error() string {
-	return fmt.Sprintf("mmap: chunks of %d elements: it must be 1 or more", e.n)
+	return fmt.Sprintf("mmap: chunks of %d elements: there must be 1 or more", e.n)
 }
 func (e chunkError) Unwrap() error { return ErrRange }

@@ -92,7 +92,7 @@ func (m measured) measureStruct(t reflect.Type, path string) (size, align int, f
 				subject(where), size, fieldAlign, gap, f.Name)
 		}
 		if fieldSize == 0 && size > 0 && i == t.NumField()-1 {
-			return 0, 0, fmt.Sprintf("%sit has no bytes and comes last, for which compilers add some: move field %s to the front", subject(where), f.Name)
+			return 0, 0, fmt.Sprintf("%sit has no bytes and comes last, and compilers add some after it: move field %s to the front", subject(where), f.Name)
 		}
 		if int(f.Offset) != size {
 			return 0, 0, fmt.Sprintf("%sthis compiler puts it at byte %d, not %d", subject(where), f.Offset, size)
@@ -127,7 +127,7 @@ func unfit(t reflect.Type) string {
 	case reflect.Int, reflect.Uint, reflect.Uintptr:
 		return fmt.Sprintf("%v has 4 bytes on some machines and 8 on others: use an integer of fixed size", t)
 	case reflect.Bool:
-		return fmt.Sprintf("%v must not hold other bytes than 0 and 1, and memory can: use uint8", t)
+		return fmt.Sprintf("%v may only hold the bytes 0 and 1, and a file can hold others: use uint8", t)
 	case reflect.String, reflect.Slice:
 		return fmt.Sprintf("%v holds the address of its elements, which means nothing outside the process: use an array", t)
 	}

@@ -205,7 +205,7 @@ func (m *mapping) describe() string {
 	if m.offset == 0 {
 		return m.name
 	}
-	return fmt.Sprintf("%s from byte %d", m.name, m.offset)
+	return fmt.Sprintf("%s (from byte %d on)", m.name, m.offset)
 }
 
 // check returns ErrClosed if the region is closed.
@@ -226,10 +226,21 @@ func (m *mapping) within(op string, off, n int) (int, error) {
 	if n == ToEnd && off >= 0 && off <= have {
 		return have - off, nil
 	}
-	if off < 0 || n < 0 || off > have || n > have-off {
+	if off < 0 || n < 0 && n != ToEnd {
+		return 0, failf(ErrRange, "%s %s at offset %d of %s: %s", op, byteCount(n), off, m.describe(), negative(off))
+	}
+	if off > have || n > have-off || n == ToEnd {
 		return 0, failf(ErrRange, "%s %s at offset %d of %s: region has %d bytes", op, byteCount(n), off, m.describe(), have)
 	}
 	return n, nil
+}
+
+// negative says which of an offset and a number is, in words after a colon.
+func negative(off int) string {
+	if off < 0 {
+		return "the offset may not be negative"
+	}
+	return "the number may not be negative"
 }
 
 func byteCount(n int) string {
@@ -246,7 +257,7 @@ func (m *mapping) useFile(op string, fn func(h handle) error) error {
 		if closed := m.check(op); closed != nil {
 			return closed
 		}
-		return failf(fs.ErrClosed, "%s %s: the file that Map was given is needed, and is closed by now", op, m.describe())
+		return failf(fs.ErrClosed, "%s %s: it needs the file that Map was given, which is closed", op, m.describe())
 	}
 	return err
 }

@@ -26,7 +26,7 @@ import (
 func MemFile(name string, size int64) (*os.File, error) {
 	switch {
 	case size < 0:
-		return nil, failf(ErrRange, "make memory file %s: size %d is negative", name, size)
+		return nil, failf(ErrRange, "make memory file %s: the size of %d bytes may not be negative", name, size)
 	case strings.ContainsRune(name, 0):
 		return nil, failf(os.ErrInvalid, "make memory file %q: the name has a zero byte", name)
 	}

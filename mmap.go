@@ -25,6 +25,9 @@ const (
 	CopyOnWrite
 )
 
+// theModes are what a Mode may be, in words after a colon.
+const theModes = "use ReadOnly, ReadWrite or CopyOnWrite"
+
 // String returns the name of the constant.
 func (m Mode) String() string {
 	switch m {
@@ -222,7 +225,7 @@ func (c Config) create(op, name string, size int64, how making) (*Region, error)
 		return nil, err
 	}
 	if size < 0 {
-		return nil, failf(ErrRange, "%s %s: size %d is negative", op, name, size)
+		return nil, failf(ErrRange, "%s %s: the size of %d bytes may not be negative", op, name, size)
 	}
 	if _, _, err := c.extent(name, size); err != nil && how == emptied {
 		return nil, err // before the file that is there loses its bytes
@@ -363,10 +366,10 @@ func (c Config) Anonymous(size int64) (*Region, error) {
 		return nil, err
 	}
 	if size < 0 {
-		return nil, failf(ErrRange, "map %d bytes of %s: size is negative", size, name)
+		return nil, failf(ErrRange, "map %d bytes of %s: the size may not be negative", size, name)
 	}
 	if c.Offset != 0 || (c.Length != 0 && c.Length != size) {
-		return nil, failf(ErrRange, "map %d bytes of %s: Offset %d and Length %d are for files", size, name, c.Offset, c.Length)
+		return nil, failf(ErrRange, "map %d bytes of %s: Offset is %d and Length %d, which are for files: leave them out", size, name, c.Offset, c.Length)
 	}
 	c.Length = size
 	o, err := c.placeAs(&mapping{name: name}, noFile, status{kind: memory, size: size, page: uintptr(os.Getpagesize())})

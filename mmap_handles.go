@@ -25,28 +25,6 @@ func control(f *os.File, fn func(h handle) error) error {
 	return err
 }
 
-// A limitError is a system's error with the limit that stood in the way.
-type limitError struct {
-	errno error
-	limit string
-	lacks bool // the system, for what was asked
-}
-
-func (e *limitError) Error() string { return e.errno.Error() + ": " + e.limit }
-func (e *limitError) Unwrap() error { return e.errno }
-
-// Is makes what the system lacks errors.ErrUnsupported, whatever its error.
-func (e *limitError) Is(target error) bool { return e.lacks && target == errors.ErrUnsupported }
-
-// withLimit adds the limit to the error of a system call.
-func withLimit(err error, limit string) error {
-	var call *os.SyscallError
-	if limit == "" || !errors.As(err, &call) {
-		return err
-	}
-	return os.NewSyscallError(call.Syscall, &limitError{errno: call.Err, limit: limit})
-}
-
 // lacking says that the error of a system call means that the system has no such
 // thing.
 func lacking(err error, why string) error {

@@ -49,7 +49,7 @@ func refusesFlags(h handle, q *request) string {
 	case has(unix.MAP_GROWSDOWN):
 		return "has MAP_GROWSDOWN, and a region grows upwards: use Reserve"
 	case has(mapSync) && (h == noFile || q.private || sharing != 0 && sharing != unix.MAP_SHARED_VALIDATE):
-		return "has MAP_SYNC, which means nothing but with a shared mapping of a file: leave out MAP_SHARED and MAP_PRIVATE"
+		return "has MAP_SYNC, which is for shared mappings of files: leave out MAP_SHARED, MAP_PRIVATE and CopyOnWrite"
 	case h == noFile:
 		return ""
 	case has(unix.MAP_ANONYMOUS):
@@ -114,7 +114,7 @@ func (h handle) status() (status, error) {
 		s.page = uintptr(fs.Bsize) // it calls its huge pages blocks
 		s.pooled = true            // see hugetlbfs_file_mmap and hugetlbfs_setattr in fs/hugetlbfs/inode.c
 	case unix.PROC_SUPER_MAGIC:
-		s.kind, s.what = device, "a file of procfs (it can only be read)"
+		s.kind, s.what = device, "a file of procfs (most can only be read, with os.ReadFile)"
 	case unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC:
 		s.kind, s.what = device, "a file of the kernel's own"
 	}

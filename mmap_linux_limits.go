@@ -40,12 +40,12 @@ func usedUpBy(size uintptr) string {
 		pages, _ := number("/proc/self/statm")
 		used := uint64(pages) * uint64(os.Getpagesize())
 		if used+max(uint64(size), 1<<20) > most {
-			return fmt.Sprintf("RLIMIT_AS is %d bytes, of which %d are in use", most, used)
+			return fmt.Sprintf("RLIMIT_AS is %d bytes, of which %d are in use: raise it (ulimit -v)", most, used)
 		}
 	}
 	if most, ok := number("/proc/sys/vm/max_map_count"); ok {
 		if n := lines("/proc/self/maps"); n+8 > most {
-			return fmt.Sprintf("vm.max_map_count is %d, and the process has %d mappings", most, n)
+			return fmt.Sprintf("vm.max_map_count is %d, and the process has %d mappings: raise it (sysctl), or map less often", most, n)
 		}
 	}
 	return ""
@@ -60,7 +60,9 @@ func (q *request) refused(err error) error {
 	case errors.Is(err, unix.EINVAL) && q.pool > 0:
 		return lacking(err, lacksPool(q.pool))
 	case errors.Is(err, unix.EINVAL): // as a rule a driver's
-		return withLimit(err, fmt.Sprintf("there are no %d bytes at offset %d to map, or not with this mode and these flags", q.size, q.off))
+		return withLimit(err, fmt.Sprintf("%d bytes at offset %d cannot be mapped, or not with this mode and these flags", q.size, q.off))
+	case errors.Is(err, unix.EACCES):
+		return notOpened(err)
 	case q.exact && !wantsSpace(err):
 		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	case huge && wantsSpace(err) && usedUpBy(q.size) == "":
@@ -89,7 +91,7 @@ func (q *request) promised() bool {
 // unknownFlags says what a file that can be mapped cannot be mapped with.
 func (q *request) unknownFlags() string {
 	if q.flags&mapSync != 0 {
-		return fmt.Sprintf("Flags %#x has MAP_SYNC, which is for files on persistent memory, on a file system that is mounted with the option dax", q.flags)
+		return fmt.Sprintf("Flags %#x has MAP_SYNC, which is for files on persistent memory, on a file system that is mounted with the option dax: leave it out", q.flags)
 	}
 	return fmt.Sprintf("Flags %#x has some that this kernel or the file system does not know", q.flags)
 }
@@ -115,7 +117,7 @@ func limitedBy(err error, size uintptr, promised bool, where string) error {
 // refuses to.
 func overcommitted(size uintptr) string {
 	if most := resource(unix.RLIMIT_DATA); most < maxSpace {
-		return fmt.Sprintf("RLIMIT_DATA is %d bytes", most)
+		return fmt.Sprintf("RLIMIT_DATA is %d bytes: raise it (ulimit -d)", most)
 	}
 	how, _ := number("/proc/sys/vm/overcommit_memory")
 	info, _ := os.ReadFile("/proc/meminfo")
@@ -147,7 +149,7 @@ func poolState(size uintptr) string {
 	if !ok {
 		return lacksPool(size)
 	}
-	text := fmt.Sprintf("the pool of huge pages of %d KiB (%snr_hugepages) has %d, of which %d are free", size>>10, dir, all, pages("free")-pages("resv"))
+	text := fmt.Sprintf("the pool of huge pages of %d KiB has %d, of which %d are free: raise %snr_hugepages", size>>10, all, pages("free")-pages("resv"), dir)
 	if more := pages("nr_overcommit"); more > 0 {
 		text += fmt.Sprintf("; nr_overcommit_hugepages allows %d more, of which it has %d", more, pages("surplus"))
 	}
@@ -177,10 +179,10 @@ func lacksPool(size uintptr) string {
 func ofDescriptors(err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE):
-		return withLimit(err, fmt.Sprintf("RLIMIT_NOFILE is %d", resource(unix.RLIMIT_NOFILE)))
+		return withLimit(err, fmt.Sprintf("RLIMIT_NOFILE is %d: raise it (ulimit -n), or use Map, which takes no descriptor", resource(unix.RLIMIT_NOFILE)))
 	case errors.Is(err, unix.ENFILE):
 		most, _ := number("/proc/sys/fs/file-max")
-		return withLimit(err, fmt.Sprintf("fs.file-max is %d", most))
+		return withLimit(err, fmt.Sprintf("fs.file-max is %d: raise it (sysctl)", most))
 	}
 	return err
 }
@@ -190,7 +192,7 @@ func ofLocks(err error, size uintptr) error {
 	if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EAGAIN) {
 		return err
 	}
-	return withLimit(err, fmt.Sprintf("%d bytes are asked for: RLIMIT_MEMLOCK is %d bytes for the process", size, resource(unix.RLIMIT_MEMLOCK)))
+	return withLimit(err, fmt.Sprintf("%d bytes are asked for, and RLIMIT_MEMLOCK is %d bytes for the process: raise it (ulimit -l)", size, resource(unix.RLIMIT_MEMLOCK)))
 }
 
 func resource(which int) uint64 {

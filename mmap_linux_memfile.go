@@ -50,13 +50,13 @@ func (h handle) seal(s Seals) error {
 	})
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return withLimit(err, "SealWrite needs that nobody has it mapped who could store; SealFutureWrite does not")
+		return withLimit(err, "somebody has it mapped and could store: close that region, or use SealFutureWrite")
 	case errors.Is(err, unix.EPERM):
-		now, notOne := h.seals()
-		if notOne != nil {
-			return notOne
+		now, unfit := h.seals()
+		if unfit != nil {
+			return unfit
 		}
-		return withLimit(err, "its seals are "+now.String()+"; SealSeal forbids more, and so does a file that is not open for writing")
+		return withLimit(err, "it has "+now.String()+": SealSeal forbids more, and the file must be open for writing")
 	case errors.Is(err, unix.EINVAL) && h.sealable():
 		return lacking(err, "this kernel does not know all of the seals: Linux 5.1 does")
 	}

@@ -57,6 +57,9 @@ func (q *request) refused(err error) error {
 	case errors.Is(err, unix.EEXIST):
 		return withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x", q.size, q.addr))
 	}
+	if errors.Is(err, unix.EACCES) {
+		return notOpened(err)
+	}
 	return limited(err, q.size)
 }
 
@@ -92,7 +95,7 @@ func poolState(size uintptr) string {
 func ofDescriptors(err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE):
-		return withLimit(err, fmt.Sprintf("RLIMIT_NOFILE is %d", resource(unix.RLIMIT_NOFILE)))
+		return withLimit(err, fmt.Sprintf("RLIMIT_NOFILE is %d: raise it (ulimit -n), or use Map, which takes no descriptor", resource(unix.RLIMIT_NOFILE)))
 	case errors.Is(err, unix.ENFILE):
 		return withLimit(err, "the system has as many open files as it allows")
 	}
@@ -106,7 +109,7 @@ func ofLocks(err error, size uintptr) error {
 	}
 	limit := fmt.Sprintf("%d bytes are asked for", size)
 	if n := resource(lockLimit); n < maxSpace {
-		limit += fmt.Sprintf(": RLIMIT_MEMLOCK is %d bytes for the process", n)
+		limit += fmt.Sprintf(", and RLIMIT_MEMLOCK is %d bytes for the process: raise it (ulimit -l)", n)
 	}
 	return withLimit(err, limit)
 }

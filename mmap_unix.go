@@ -225,9 +225,14 @@ func (h handle) permits(r rights) error {
 	})
 	access := flags & unix.O_ACCMODE
 	if err == nil && (access == unix.O_WRONLY || access == unix.O_RDONLY && r.store) {
-		err = os.NewSyscallError("mmap", unix.EACCES)
+		err = notOpened(os.NewSyscallError("mmap", unix.EACCES))
 	}
 	return err
+}
+
+// notOpened says what EACCES of mmap(2) means.
+func notOpened(err error) error {
+	return withLimit(err, "the file must be open to read, and for ReadWrite to read and write (os.O_RDWR)")
 }
 
 // awaitSize makes two calls that change nothing and take the file's lock, under

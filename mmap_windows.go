@@ -157,7 +157,7 @@ func (h handle) source(n uintptr, q *request) (source, error) {
 		src.wide.store = false
 		src.section, err = h.section(protection(src.wide, q.private), 0)
 	}
-	return src, limited(err, n)
+	return src, notOpened(limited(err, n))
 }
 
 func (src source) close() {

@@ -283,7 +283,7 @@ func (h handle) allows() (load, store bool) {
 
 func (h handle) permits(r rights) error {
 	if load, store := h.allows(); !load || r.store && !store {
-		return os.NewSyscallError("CreateFileMapping", windows.ERROR_ACCESS_DENIED)
+		return notOpened(os.NewSyscallError("CreateFileMapping", windows.ERROR_ACCESS_DENIED))
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (q *request) refused(err error) error {
 	case q.pool > 0:
 		return withLimit(err, poolState(q.pool))
 	case q.exact && !wantsSpace(err):
-		err = withLimit(err, fmt.Sprintf("%d bytes at address %#x, which Windows gives out in blocks of %d bytes", q.size, q.addr, granularity()))
+		err = withLimit(err, fmt.Sprintf("something is mapped within the %d bytes at address %#x, or in the same block of %d bytes", q.size, q.addr, granularity()))
 		var call *os.SyscallError
 		if isCode(err, windows.ERROR_INVALID_ADDRESS) && errors.As(err, &call) {
 			err = os.NewSyscallError(call.Syscall, takenError{call.Err})
@@ -50,6 +50,14 @@ func (q *request) refused(err error) error {
 		return err
 	}
 	return limited(err, q.size)
+}
+
+// notOpened says what a refused section means.
+func notOpened(err error) error {
+	if !isCode(err, windows.ERROR_ACCESS_DENIED) {
+		return err
+	}
+	return withLimit(err, "the file must be open to read, and for ReadWrite to read and write (os.O_RDWR)")
 }
 
 // A takenError is that of an address where something is already.
@@ -80,7 +88,7 @@ func ofLocks(err error, size uintptr) error {
 
 // shorter is the error for a file that has too few bytes by now.
 func shorter(size, want int64) error {
-	return withLimit(os.NewSyscallError("CreateFileMapping", windows.ERROR_HANDLE_EOF), fmt.Sprintf("the file has %d bytes now, and the page before byte %d is to be mapped", size, want))
+	return withLimit(os.NewSyscallError("CreateFileMapping", windows.ERROR_HANDLE_EOF), fmt.Sprintf("the file has %d bytes, and the page before byte %d is to be mapped", size, want))
 }
 
 // poolState says that there are no huge pages to ask for.

@@ -19,7 +19,7 @@ import (
 // readWrite is c for what is always ReadWrite.
 func (c Config) readWrite(op, name string) (Config, error) {
 	if c.Mode == CopyOnWrite {
-		return c, failf(errors.ErrUnsupported, "%s %s: its region is ReadWrite, Mode is %v", op, name, c.Mode)
+		return c, failf(errors.ErrUnsupported, "%s %s: Mode is %v, and must be ReadWrite, or left out", op, name, c.Mode)
 	}
 	if c.Mode == ReadOnly {
 		c.Mode = ReadWrite
@@ -31,17 +31,17 @@ func (c Config) readWrite(op, name string) (Config, error) {
 func (c Config) check(op, name string, k kind) error {
 	switch {
 	case c.Mode < ReadOnly || c.Mode > CopyOnWrite:
-		return failf(errors.ErrUnsupported, "%s %s: there is no %v", op, name, c.Mode)
+		return failf(errors.ErrUnsupported, "%s %s: there is no %v: %s", op, name, c.Mode, theModes)
 	case c.HugePages < NoHugePages || c.HugePages > HugePages1G:
 		return failf(errors.ErrUnsupported, "%s %s: there is no HugePages(%d)", op, name, c.HugePages)
 	case c.HugePages > TransparentHugePages && k != memory:
-		return failf(errors.ErrUnsupported, "%s %s: HugePages(%d) takes memory from a pool, which is for Anonymous: a file on hugetlbfs has huge pages without it", op, name, c.HugePages)
+		return failf(errors.ErrUnsupported, "%s %s: HugePages of a fixed size are for Anonymous: a file has them if it is on hugetlbfs", op, name)
 	case c.Offset < 0 || c.Length < 0 || c.Reserve < 0:
-		return failf(ErrRange, "%s %s: Offset %d, Length %d, Reserve %d: negative", op, name, c.Offset, c.Length, c.Reserve)
+		return failf(ErrRange, "%s %s: Offset is %d, Length %d, Reserve %d: none may be negative", op, name, c.Offset, c.Length, c.Reserve)
 	case c.Length > math.MaxInt64-c.Offset:
 		return failf(ErrRange, "%s %d bytes at offset %d of %s: the sum overflows", op, c.Length, c.Offset, name)
 	case c.Length > maxSpace || c.Reserve > maxSpace:
-		return failf(ErrRange, "%s %s: Length %d, Reserve %d: more than the address space", op, name, c.Length, c.Reserve)
+		return failf(ErrRange, "%s %s: Length is %d, Reserve %d: a region has at most %d bytes of address space", op, name, c.Length, c.Reserve, int64(maxSpace))
 	}
 	h := handle(0) // of whatever file
 	if k == memory {
@@ -78,7 +78,7 @@ func (c Config) extent(name string, size int64) (length, reserve int64, err erro
 		return 0, 0, failf(ErrRange, "map %d bytes at offset %d of %s: the file has %d bytes", c.Length, c.Offset, name, size)
 	}
 	if length > maxSpace {
-		return 0, 0, failf(ErrRange, "map %d bytes at offset %d of %s: more than the address space", length, c.Offset, name)
+		return 0, 0, failf(ErrRange, "map %d bytes at offset %d of %s: a region has at most %d bytes of address space", length, c.Offset, name, int64(maxSpace))
 	}
 	return length, max(length, c.Reserve), nil
 }
@@ -120,7 +120,7 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 	m.sized = st.kind == regular || st.kind == block && size > 0
 	if !m.sized && st.kind != memory {
 		if c.Length == 0 && st.size == 0 && !st.asks {
-			return nil, failf(ErrRange, "map %s: %s, whose size is not known: Length is needed", m.name, st.what)
+			return nil, failf(ErrRange, "map %s: it is %s, whose size is not known: set Config.Length", m.name, st.what)
 		}
 		if c.Length == 0 && st.size == 0 {
 			c.Length = 1 // the system will say what is wrong
@@ -134,7 +134,7 @@ func (c Config) placeAs(m *mapping, h handle, st status) (*owner, error) {
 		return nil, err
 	}
 	if reserve > length && st.kind != regular && st.kind != memory {
-		return nil, failf(errors.ErrUnsupported, "map %s with %d bytes reserved: only regular files and memory can grow", m.name, c.Reserve)
+		return nil, failf(errors.ErrUnsupported, "map %s with %d bytes reserved: only regular files and memory can grow: leave Reserve out", m.name, c.Reserve)
 	}
 	q := c.request()
 	q.private = st.kind == memory || privateBy(c.Flags, q.private)
@@ -190,11 +190,11 @@ func (m *mapping) address(addr uintptr, reserve int64) error {
 	page := m.page()
 	switch {
 	case reserve > maxSpace-int64(m.slack)-int64(page):
-		return failf(ErrRange, "map %d bytes at offset %d of %s: more than the address space", reserve, m.offset, m.name)
+		return failf(ErrRange, "map %d bytes at offset %d of %s: a region has at most %d bytes of address space", reserve, m.offset, m.name, int64(maxSpace))
 	case addr != 0 && addr%page != uintptr(m.slack):
-		return failf(ErrAlignment, "map offset %d of %s at address %#x: not the same remainder by the page size of %d bytes", m.offset, m.name, addr, page)
+		return failf(ErrAlignment, "map offset %d of %s at address %#x: offset and address must have the same remainder by the page size of %d bytes", m.offset, m.name, addr, page)
 	case addr != 0 && addr == uintptr(m.slack):
-		return failf(ErrRange, "map %s at address %#x: page 0 is where a nil pointer points", m.name, addr)
+		return failf(ErrRange, "map %s at address %#x: nothing can be mapped in page 0, where nil points", m.name, addr)
 	}
 	m.request.off = m.offset - int64(m.slack)
 	m.request.size = m.pagesOf(reserve)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"unsafe"
@@ -282,7 +283,7 @@ func (r *Region) writeAt(p []byte, off int64) (int, error) {
 	}
 	have := m.len.Load()
 	if Mode(m.mode.Load()) == ReadOnly && !m.closed.Load() {
-		return 0, failf(ErrReadOnly, "write %d bytes at offset %d of %s: region is read-only", len(p), off, m.describe())
+		return 0, failf(ErrReadOnly, "write %d bytes at offset %d of %s: region is read-only: map it ReadWrite", len(p), off, m.describe())
 	}
 	if off < 0 || off > have || off == have && (len(p) > 0 || have == 0) {
 		return 0, m.outside("write", len(p), off, nil)
@@ -318,6 +319,9 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 		return nil
 	case off >= 0 && beyond != nil:
 		return beyond
+	}
+	if off < 0 {
+		return failf(ErrRange, "%s %d bytes at offset %d of %s: the offset may not be negative", op, n, off, m.describe())
 	}
 	return failf(ErrRange, "%s %d bytes at offset %d of %s: region has %d bytes", op, n, off, m.describe(), m.len.Load())
 }
@@ -399,11 +403,11 @@ func (r *Region) Protect(mode Mode) error {
 	copies := m.request.private && m.kind != memory
 	switch {
 	case mode < ReadOnly || mode > CopyOnWrite:
-		return failf(errors.ErrUnsupported, "protect %s: there is no %v", m.describe(), mode)
+		return failf(errors.ErrUnsupported, "protect %s: there is no %v: %s", m.describe(), mode, theModes)
 	case mode == ReadWrite && copies:
 		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped CopyOnWrite, and stays apart from the file", m.describe(), mode)
 	case mode == CopyOnWrite && !copies:
-		return failf(errors.ErrUnsupported, "protect %s as %v: it was mapped to share its stores", m.describe(), mode)
+		return failf(errors.ErrUnsupported, "protect %s as %v: it was not mapped CopyOnWrite, and cannot become so", m.describe(), mode)
 	}
 	old := m.mode.Load()
 	if mode == ReadOnly {
@@ -413,6 +417,9 @@ func (r *Region) Protect(mode Mode) error {
 	if m.reach > 0 {
 		if err := m.space.allow(0, m.reach, m.rightsOf(mode)); err != nil {
 			m.mode.Store(old)
+			if errors.Is(err, fs.ErrPermission) {
+				err = withLimit(err, "the file was not opened to be written: map it ReadWrite")
+			}
 			return pathError(m.name, err)
 		}
 	}

@@ -43,10 +43,12 @@ func (r *Region) Resize(n int64) error {
 	switch {
 	case m.closed.Load():
 		return m.check("resize")
-	case n < 0 || n > m.cap.Load():
-		return failf(ErrRange, "resize %s to %d bytes: %d are reserved (see Config.Reserve)", m.describe(), n, m.cap.Load())
+	case n < 0:
+		return failf(ErrRange, "resize %s to %d bytes: the size may not be negative", m.describe(), n)
+	case n > m.cap.Load():
+		return failf(ErrRange, "resize %s to %d bytes: %d are reserved: set Config.Reserve when it is mapped", m.describe(), n, m.cap.Load())
 	case Mode(m.mode.Load()) != ReadWrite:
-		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v", m.describe(), n, Mode(m.mode.Load()))
+		return failf(ErrReadOnly, "resize %s to %d bytes: region is %v, and must be ReadWrite", m.describe(), n, Mode(m.mode.Load()))
 	case m.kind != regular && m.kind != memory:
 		return failf(errors.ErrUnsupported, "resize %s: only regular files and memory can grow", m.describe())
 	}
@@ -393,7 +395,7 @@ func (m *mapping) refresh(h handle) error {
 		case ErrClosed:
 			return m.check("refresh")
 		default:
-			return failf(cause, "refresh %s: the file has %d bytes, and the mapping cannot reach the one at offset %d", m.describe(), size, n-1)
+			return failf(cause, "refresh %s: the file has %d bytes, and the mapping cannot reach the byte at offset %d", m.describe(), size, n-1)
 		}
 	})
 }

@@ -190,7 +190,11 @@ func TestResizeBeyondCapIsRefused(t *testing.T) {
 	for what, make := range growables {
 		r, name := make(t, 10000, 20000)
 		for _, n := range []int64{20001, -1, math.MaxInt64, math.MinInt64} {
-			wantErr(t, r.Resize(n), ErrRange, "20000", strconv.FormatInt(n, 10))
+			limit := "20000"
+			if n < 0 {
+				limit = "may not be negative"
+			}
+			wantErr(t, r.Resize(n), ErrRange, limit, strconv.FormatInt(n, 10))
 		}
 		if r.Len() != 10000 {
 			t.Errorf("%s: Len is %d after Resizes that were refused", what, r.Len())

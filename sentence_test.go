@@ -23,7 +23,7 @@ func wantSentence(t testing.TB, err, kind error, words ...string) {
 	switch {
 	case strings.Contains(text, "%!"), strings.Contains(text, "nil pointer"), strings.Contains(text, "  "), strings.HasSuffix(text, "."):
 		t.Errorf("error %q is badly worded", text)
-	case strings.Count(text, "mmap: ") == 1 && strings.HasPrefix(text, "mmap: "):
+	case strings.Count(text, "mmap: ")-strings.Count(text, "(mmap: ") == 1 && strings.HasPrefix(text, "mmap: "):
 	case errors.As(err, &path) && path == err && path.Op != "" && path.Path != "":
 	default:
 		t.Errorf("error %q names neither the package nor the system call", text)

@@ -53,7 +53,7 @@ func Shared(name string, size int64) (*Region, error) { return Config{}.Shared(n
 // others.
 func (c Config) Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
-		return nil, failf(ErrRange, "share %q: size %d is negative", name, size)
+		return nil, failf(ErrRange, "share %q: the size of %d bytes may not be negative", name, size)
 	}
 	path, err := sharedPath("share", name)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c Config) Shared(name string, size int64) (*Region, error) {
 	h, there, err := openShared(path)
 	if there != "" {
 		return nil, because(pathError(path, err), fs.ErrPermission,
-			"share %s: %s is there, and only a regular file of this user, closed to all others and with one name, is shared", path, there)
+			"share %s: %s is there; it must be a regular file of this user, closed to others, with one name", path, there)
 	}
 	if err != nil {
 		return nil, unfitToOpen(path, err)
@@ -119,7 +119,7 @@ func sharedPath(op, name string) (string, error) {
 	path := filepath.Join(folder, name)
 	full, err := filepath.Abs(path)
 	if err != nil || filepath.Base(full) != name || !filepath.IsLocal(name) || strings.ContainsRune(name, 0) {
-		return "", failf(os.ErrInvalid, "%s %q: the name is not one element of a path", op, name)
+		return "", failf(os.ErrInvalid, "%s %q: the name must be one element of a path, without a separator", op, name)
 	}
 	return path, nil
 }

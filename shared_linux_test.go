@@ -95,7 +95,7 @@ func TestSharedLeavesWhatOthersMayHaveMade(t *testing.T) {
 			before := look(t, path)
 			for _, size := range []int64{0, 4096} {
 				r, err := Shared(name, size)
-				wantSentence(t, err, fs.ErrPermission, path, tt.word, "only a regular file of this user")
+				wantSentence(t, err, fs.ErrPermission, path, tt.word, "must be a regular file of this user")
 				if r != nil {
 					t.Error("a region beside the error")
 				}
@@ -135,7 +135,7 @@ func write(path string, perm fs.FileMode) error {
 
 var childOther = registerChild("another user who shares", func(t testing.TB, args []string) {
 	_, err := Shared(args[0], 4096)
-	wantErr(t, err, fs.ErrPermission, args[0], "user 0", "only a regular file of this user")
+	wantErr(t, err, fs.ErrPermission, args[0], "user 0", "must be a regular file of this user")
 	wantErr(t, RemoveShared(args[0]), fs.ErrPermission, args[0])
 	mine := args[0] + "-mine"
 	r, err := Shared(mine, 4096)

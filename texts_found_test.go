@@ -14,18 +14,18 @@ import (
 
 // unmetTexts are those that no call of the golden files can be made to say, and why.
 var unmetTexts = map[string]string{
-	"vm.max_map_count is %d, and the process has %d mappings":                          "65,530 mappings end other tests: TestAtTheLimitOfMappingsCloseSucceedsAndOpenSaysWhy",
-	"vm.overcommit_memory is 2: CommitLimit is %d KiB, of which %d are promised":       "it is set for the whole machine: TestTheErrorTellsAddressSpaceFromMemory, where it is",
-	"; nr_overcommit_hugepages allows %d more, of which it has %d":                     "it is set for the whole machine",
-	"; the file system was mounted to have at most %d, of which %d are free":           "only root mounts a hugetlbfs: TestAGrowthBeyondThePoolTakesNoPage",
-	"%s %s: no huge page for offset %d: %s":                                            "the pool must be empty, and most are where a test needs it: TestAGrowthBeyondThePoolTakesNoPage",
-	"grow %s to %d bytes: only %d are still reserved":                                  "others must map something into a hole that mmap(2) has left: TestWhatOthersMappedIntoAHoleIsNeverTouched",
-	"%sthis compiler puts it at byte %d, not %d":                                       "no compiler of Go does",
-	"a device (macOS maps none)":                                                       "only macOS says so",
-	", %s is %d mappings":                                                              "only NetBSD, FreeBSD and DragonFly have such a limit",
-	"this system does not tell":                                                        "only OpenBSD and Solaris do not",
-	"a symbolic link, or another reparse point,":                                       "Wine makes none",
-	"address space to grow into needs Windows 10 version 1803, or Windows Server 2019": "only older ones say so: TestBeforePlaceholders",
+	"vm.max_map_count is %d, and the process has %d mappings: raise it (sysctl), or map less often": "65,530 mappings end other tests: TestAtTheLimitOfMappingsCloseSucceedsAndOpenSaysWhy",
+	"vm.overcommit_memory is 2: CommitLimit is %d KiB, of which %d are promised":                    "it is set for the whole machine: TestTheErrorTellsAddressSpaceFromMemory, where it is",
+	"; nr_overcommit_hugepages allows %d more, of which it has %d":                                  "it is set for the whole machine",
+	"; the file system was mounted to have at most %d, of which %d are free":                        "only root mounts a hugetlbfs: TestAGrowthBeyondThePoolTakesNoPage",
+	"%s %s: no huge page for offset %d: %s":                                                         "the pool must be empty, and most are where a test needs it: TestAGrowthBeyondThePoolTakesNoPage",
+	"grow %s to %d bytes: only %d are still reserved":                                               "others must map something into a hole that mmap(2) has left: TestWhatOthersMappedIntoAHoleIsNeverTouched",
+	"%sthis compiler puts it at byte %d, not %d":                                                    "no compiler of Go does",
+	"a device (macOS maps none)":                                                                    "only macOS says so",
+	", %s is %d mappings":                                                                           "only NetBSD, FreeBSD and DragonFly have such a limit",
+	"this system does not tell":                                                                     "only OpenBSD and Solaris do not",
+	"a symbolic link, or another reparse point,":                                                    "Wine makes none",
+	"address space to grow into needs Windows 10 version 1803, or Windows Server 2019":              "only older ones say so: TestBeforePlaceholders",
 	" has none": "only a system without mappings says so, and it has no huge pages to ask for",
 }
 
@@ -105,9 +105,15 @@ var (
 
 // patternOf matches a line that has a text, with anything in the place of its verbs.
 func patternOf(text string) *regexp.Regexp {
-	parts := aVerb.Split(text, -1)
-	for i, p := range parts {
-		parts[i] = regexp.QuoteMeta(p)
+	pattern, rest := "", text
+	for _, verb := range aVerb.FindAllString(text, -1) {
+		before, after, _ := strings.Cut(rest, verb)
+		pattern, rest = pattern+regexp.QuoteMeta(before), after
+		if verb == "%d" {
+			pattern += "(-?[0-9]+|N)"
+		} else {
+			pattern += "[^\n]+"
+		}
 	}
-	return regexp.MustCompile(strings.Join(parts, "[^\n]+"))
+	return regexp.MustCompile(pattern + regexp.QuoteMeta(rest))
 }

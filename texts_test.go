@@ -132,10 +132,13 @@ func checkReadable(t testing.TB, err error, text string) {
 	if inStringer := strings.HasPrefix(text, "mmap.Region("); !begins && !inStringer {
 		t.Errorf("%q begins with neither the package nor the system call", text)
 	}
-	for _, bad := range []string{"%!", "  ", "\n", "::", ": :"} {
+	for _, bad := range []string{"%!", "  ", "nil pointer", "\n", "::", ": :"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("%q has %q", text, bad)
 		}
+	}
+	if strings.Count(text, "mmap: ")-strings.Count(text, "(mmap: ") > 1 {
+		t.Errorf("%q names the package twice", text)
 	}
 	if strings.HasSuffix(text, ".") && runtime.GOOS != "windows" { // whose own errors do
 		t.Errorf("%q ends with a period", text)
@@ -165,6 +168,8 @@ func (m *met) rewritten(text string) string {
 			return "4096"
 		case n == itoa(2*page):
 			return "8192"
+		case n == itoa(maxSpace):
+			return "140737486258176"
 		case n == "0" || n == itoa(aMiB) || n == "2048" || !m.machine:
 			return n
 		}

@@ -98,7 +98,7 @@ func TestEveryOtherNegativeNumberIsOutOfRange(t *testing.T) {
 		}
 	}
 	for _, n := range append(negative, ToEnd) {
-		wantSentence(t, r.Resize(int64(n)), ErrRange, fmt.Sprint(n), fmt.Sprint(4*size), name)
+		wantSentence(t, r.Resize(int64(n)), ErrRange, fmt.Sprint(n), "may not be negative", name)
 		_, err := Get[int64](r, n)
 		wantSentence(t, err, ErrRange, fmt.Sprint(n), name)
 		wantSentence(t, Put(r, n, int8(1)), ErrRange, fmt.Sprint(n), name)

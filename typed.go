@@ -139,7 +139,10 @@ func (m *mapping) elements(off, n, size, align int, t reflect.Type) (count, writ
 		return 0, 0, failf(ErrClosed, "%s: region is closed", what())
 	}
 	rest := have - off
-	if off < 0 || rest < 0 || n < 0 && n != ToEnd || n != ToEnd && n > rest/size {
+	if off < 0 || n < 0 && n != ToEnd {
+		return 0, 0, failf(ErrRange, "%s: %s", what(), negative(off))
+	}
+	if rest < 0 || n != ToEnd && n > rest/size {
 		return 0, 0, failf(ErrRange, "%s: region has %d bytes", what(), have)
 	}
 	if n == ToEnd && rest%size != 0 {
@@ -345,8 +348,8 @@ func (v View[T]) canStore(op string) error {
 	if err := v.check(op); err != nil {
 		return err
 	}
-	return failf(ErrReadOnly, "%s a view of %d %v at offset %d of %s: region was read-only when the view was made",
-		op, v.n, reflect.TypeFor[T](), v.Offset(), v.region.describe())
+	return failf(ErrReadOnly, "%s a view of %d %v at offset %d of %s: %s",
+		op, v.n, reflect.TypeFor[T](), v.Offset(), v.region.describe(), wasReadOnly)
 }
 
 // Fill stores x in every element. If the view cannot be stored to it returns
@@ -469,7 +472,7 @@ func (r *Region) put(p unsafe.Pointer, off, size int) error {
 		return err
 	}
 	if Mode(m.mode.Load()) == ReadOnly {
-		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only", size, off, m.describe())
+		return failf(ErrReadOnly, "put %d bytes at offset %d of %s: region is read-only: map it ReadWrite", size, off, m.describe())
 	}
 	n, err := transferByPages(m.at(off), p, size, 1, false)
 	if raceEnabled {

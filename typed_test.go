@@ -300,7 +300,11 @@ func TestGetAndPutAtEveryAlignment(t *testing.T) {
 	}
 	for _, off := range []int{-1, size - 7, size, size + 1, math.MaxInt, math.MinInt} {
 		_, err := Get[uint64](r, off)
-		wantErr(t, err, ErrRange, "8 bytes", itoa(off), name, itoa(size))
+		limit := itoa(size)
+		if off < 0 {
+			limit = "may not be negative"
+		}
+		wantErr(t, err, ErrRange, "8 bytes", itoa(off), name, limit)
 		wantErr(t, Put(r, off, uint64(1)), ErrRange, "8 bytes", itoa(off), name)
 	}
 }

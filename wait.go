@@ -188,7 +188,7 @@ func (m *mapping) wake(p *uint32, n int) (int, error) {
 		return 0, err
 	}
 	if n < 0 {
-		return 0, failf(ErrRange, "wake %d of those who wait for an integer of %s: negative", n, m.describe())
+		return 0, failf(ErrRange, "wake %d of those who wait for an integer of %s: the number may not be negative: math.MaxInt wakes all", n, m.describe())
 	}
 	if n == 0 {
 		return 0, nil
