@@ -16,41 +16,45 @@ import (
 var (
 	// ErrClosed means that the region was closed, before the call or during
 	// it. It is fs.ErrClosed.
-	ErrClosed error = &sentinel{"region is closed", fs.ErrClosed}
+	ErrClosed = errClosed() // "mmap: region is closed"
 
 	// ErrReadOnly means a store to a region that does not allow it, or a change
 	// of the size of a file that the region may only read. It is
 	// fs.ErrPermission.
-	ErrReadOnly error = &sentinel{"region is read-only", fs.ErrPermission}
+	ErrReadOnly = errReadOnly() // "mmap: region is read-only"
 
 	// ErrRange means an offset, a length or a sum of the two that is negative,
 	// overflows, or lies beyond the region, the file, the reservation or the
 	// address space.
-	ErrRange error = &sentinel{"out of range", nil}
+	ErrRange = errors.New("mmap: out of range")
 
 	// ErrAlignment means that an address is not a multiple of what the type or
 	// the system needs.
-	ErrAlignment error = &sentinel{"not aligned", nil}
+	ErrAlignment = errors.New("mmap: not aligned")
 
 	// ErrLayout means that a type does not have the same bytes on every
 	// architecture, or that ToEnd leaves no whole number of elements.
-	ErrLayout error = &sentinel{"no single layout", nil}
+	ErrLayout = errors.New("mmap: no single layout")
 
 	// ErrTruncated means that the file no longer has the byte: this process or
 	// another truncated it beneath the mapping.
-	ErrTruncated error = &sentinel{"file was truncated", nil}
+	ErrTruncated = errors.New("mmap: file was truncated")
 
 	// ErrIO means that the system could not supply or store the page: a device
 	// error, or no space left for a page of a sparse file.
-	ErrIO error = &sentinel{"input/output error or no space", nil}
+	ErrIO = errors.New("mmap: input/output error or no space")
 )
 
+func errClosed() error   { return &sentinel{"mmap: region is closed", fs.ErrClosed} }
+func errReadOnly() error { return &sentinel{"mmap: region is read-only", fs.ErrPermission} }
+
+// A sentinel is one of the kinds that the standard library has a name for.
 type sentinel struct {
 	text string
 	is   error
 }
 
-func (s *sentinel) Error() string { return "mmap: " + s.text }
+func (s *sentinel) Error() string { return s.text }
 func (s *sentinel) Unwrap() error { return s.is }
 
 // A failure is a sentence about what went wrong. errors.Is finds its kind, and
@@ -74,10 +78,8 @@ func (f *failure) Error() string {
 			text, err = text+": "+l.limit, l.errno
 		}
 		return text + " (" + cause.Op + ": " + unstopped(err) + ")"
-	case *sentinel:
-		return text + ": " + cause.text
 	default:
-		return text + ": " + cause.Error()
+		return text + ": " + strings.TrimPrefix(cause.Error(), "mmap: ")
 	}
 }
 
