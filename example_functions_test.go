@@ -140,7 +140,7 @@ func ExampleViewOf() {
 	fmt.Println(errors.Is(err, mmap.ErrRange), err)
 	// Output:
 	// 1.5 16
-	// true mmap: view of 100 float32 at offset 16 of anonymous memory: region has 64 bytes
+	// true mmap: view of 100 float32 at offset 16 of anonymous memory: it ends at byte 416, and region has 64 bytes
 }
 
 func ExampleStructViewOf() {

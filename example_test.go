@@ -257,7 +257,7 @@ func Example_unalignedFloats() {
 	}
 	fmt.Println(sum)
 	// Output:
-	// mmap: view of 3 float64 at offset 1 of anonymous memory: not 8-byte aligned
+	// mmap: view of 3 float64 at offset 1 of anonymous memory: not 8-byte aligned: LittleEndianOf and BigEndianOf take any offset
 	// 1.5
 }
 

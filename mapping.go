@@ -237,6 +237,9 @@ func (m *mapping) within(op string, off, n int) (int, error) {
 
 // negative says which of an offset and a number is, in words after a colon.
 func negative(off int) string {
+	if off == ToEnd {
+		return "ToEnd is a number of bytes or elements, and no offset"
+	}
 	if off < 0 {
 		return "the offset may not be negative"
 	}

@@ -55,12 +55,12 @@ func (c Config) Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
 		return nil, failf(ErrRange, "share %q: the size of %d bytes may not be negative", name, size)
 	}
+	if c.Perm != 0 {
+		return nil, failf(errors.ErrUnsupported, "share %q: Perm is %v, and the memory is for this user only: leave it out", name, c.Perm)
+	}
 	path, err := sharedPath("share", name)
 	if err != nil {
 		return nil, err
-	}
-	if c.Perm != 0 {
-		return nil, failf(errors.ErrUnsupported, "share %s: Perm is %v, and the memory is for this user only: leave it 0", path, c.Perm)
 	}
 	c, err = c.readWrite("share", path)
 	if err != nil {

@@ -55,6 +55,7 @@ var commonMeetings = []meeting{
 
 	{"To make a view", nil},
 	{`ViewOf[int32](r, 6, 1)`, func(m *met) error { return errOf(ViewOf[int32](m.region(10, ReadOnly), 6, 1)) }},
+	{`ViewOf[int32](r, ToEnd, 1)`, func(m *met) error { return errOf(ViewOf[int32](m.region(10, ReadOnly), ToEnd, 1)) }},
 	{`ViewOf[int32](r, 0, 3)`, func(m *met) error { return errOf(ViewOf[int32](m.region(10, ReadOnly), 0, 3)) }},
 	{`ViewOf[int32](r, 0, -3)`, func(m *met) error { return errOf(ViewOf[int32](m.region(10, ReadOnly), 0, -3)) }},
 	{`ViewOf[int32](r, 12, ToEnd)`, func(m *met) error { return errOf(ViewOf[int32](m.region(10, ReadOnly), 12, ToEnd)) }},
@@ -208,6 +209,7 @@ var commonMeetings = []meeting{
 		return errOf(SealsOf(f))
 	}},
 	{`Shared("prices", -1)`, func(m *met) error { return errOf(Shared("prices", -1)) }},
+	{`Config{Perm: 0o644}.Shared("prices", 10)`, func(m *met) error { return errOf(Config{Perm: 0o644}.Shared("prices", 10)) }},
 	{`Shared("stocks/prices", 10)`, func(m *met) error { return errOf(Shared("stocks/prices", 10)) }},
 	{`RemoveShared("..")`, func(m *met) error { return RemoveShared("..") }},
 

@@ -70,7 +70,11 @@ type View[T any] struct {
 // ErrLayout. If the region is closed it is ErrClosed. Views may be made at any time
 // from any goroutine.
 func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
-	return view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
+	v, err := view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
+	if f, ok := err.(*failure); ok && f.kind == ErrAlignment {
+		f.text += ": LittleEndianOf and BigEndianOf take any offset"
+	}
+	return v, err
 }
 
 // StructViewOf makes a view of n structs or arrays of type T. The first is at byte
@@ -142,7 +146,10 @@ func (m *mapping) elements(off, n, size, align int, t reflect.Type) (count, writ
 	if off < 0 || n < 0 && n != ToEnd {
 		return 0, 0, failf(ErrRange, "%s: %s", what(), negative(off))
 	}
-	if rest < 0 || n != ToEnd && n > rest/size {
+	if rest >= 0 && n > rest/size && n <= (math.MaxInt-off)/size {
+		return 0, 0, failf(ErrRange, "%s: it ends at byte %d, and region has %d bytes", what(), off+n*size, have)
+	}
+	if rest < 0 || n > rest/size {
 		return 0, 0, failf(ErrRange, "%s: region has %d bytes", what(), have)
 	}
 	if n == ToEnd && rest%size != 0 {

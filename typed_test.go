@@ -304,6 +304,9 @@ func TestGetAndPutAtEveryAlignment(t *testing.T) {
 		if off < 0 {
 			limit = "may not be negative"
 		}
+		if off == ToEnd {
+			limit = "no offset"
+		}
 		wantErr(t, err, ErrRange, "8 bytes", itoa(off), name, limit)
 		wantErr(t, Put(r, off, uint64(1)), ErrRange, "8 bytes", itoa(off), name)
 	}
