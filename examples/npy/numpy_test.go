@@ -34,8 +34,8 @@ func askNumPy[T any](t *testing.T, in any, args ...string) (answers []T) {
 	if _, err := os.Stat(python); err != nil {
 		python = "python3"
 	}
-	if out, err := exec.Command(python, "-c", "import numpy").CombinedOutput(); err != nil {
-		t.Skipf("%s cannot import numpy: %v: %s", python, err, out)
+	if _, err := exec.LookPath(python); err != nil {
+		t.Skipf("no Python: %v", err)
 	}
 	cmd := exec.Command(python, append([]string{filepath.Join("testdata", "asknumpy.py")}, args...)...)
 	question, err := json.Marshal(in)
@@ -45,6 +45,9 @@ func askNumPy[T any](t *testing.T, in any, args ...string) (answers []T) {
 	var stderr strings.Builder
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(question), &stderr
 	out, err := cmd.Output()
+	if strings.HasPrefix(stderr.String(), "no NumPy: ") {
+		t.Skipf("%s has %s", python, stderr.String())
+	}
 	if err != nil {
 		t.Fatalf("%v: %v", err, stderr.String())
 	}
@@ -60,7 +63,7 @@ func askNumPy[T any](t *testing.T, in any, args ...string) (answers []T) {
 
 func TestFilesThatNumPyWroteAreDescribedAsNumPyDoes(t *testing.T) {
 	all := askNumPy[facts](t, nil, "make", t.TempDir())
-	if len(all) < 400 {
+	if len(all) < 350 {
 		t.Errorf("NumPy made %d files", len(all))
 	}
 	for _, f := range all {
@@ -314,6 +317,9 @@ func TestNumPyAcceptsTheHeadersThatAreAccepted(t *testing.T) {
 	for i, theirs := range askNumPy[bool](t, texts, "accept") {
 		if ours[i] && !theirs {
 			t.Errorf("NumPy refuses %q", texts[i])
+		}
+		if strings.Contains(texts[i], "<f16") {
+			continue // NumPy has it on some machines
 		}
 		if !ours[i] && theirs != headers[i].numPyTakesIt {
 			t.Errorf("NumPy accepts %q: %v", texts[i], theirs)
