@@ -51,8 +51,8 @@ type crew struct {
 	workers map[uint64]*exec.Cmd // those that run, by their numbers
 	last    uint64               // the number of the last one
 	ended   chan exit
-	useless int    // workers that ended since
-	before  uint64 // so many items were done
+	useless int    // how many ended since an item was done
+	before  uint64 // how many items were done then
 }
 
 type exit struct {
@@ -72,6 +72,7 @@ func (c *crew) run(ctx context.Context) (sum uint64, err error) {
 			return 0, err
 		}
 	}
+	c.show.line("primes below %d, counted by %d workers: processes %v", c.job.Limit, len(c.workers), c.processes())
 	kills := c.moments()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -146,6 +147,7 @@ func (c *crew) start() error {
 // itself leaves parts that are not finished: another one is started for them. Wait has
 // returned, so the process stores nothing any more.
 func (c *crew) replace(e exit) error {
+	process := c.workers[e.worker].Process.Pid
 	delete(c.workers, e.worker)
 	if e.err == nil {
 		return nil
@@ -162,8 +164,18 @@ func (c *crew) replace(e exit) error {
 	if err := c.start(); err != nil {
 		return err
 	}
-	c.show.line("worker %d has ended (%v): %d items with %d primes stay, and worker %d goes on from there", e.worker, e.err, done, sum, c.last)
+	c.show.line("process %d: %v; its %d items with %d primes stay, and process %d goes on from there",
+		process, e.err, done, sum, c.workers[c.last].Process.Pid)
 	return nil
+}
+
+// processes returns the numbers that the system has for the workers.
+func (c *crew) processes() (pids []int) {
+	for _, cmd := range c.workers {
+		pids = append(pids, cmd.Process.Pid)
+	}
+	slices.Sort(pids)
+	return pids
 }
 
 // stop ends the workers that still run.

@@ -4,7 +4,7 @@
 //
 //	go run ./examples/counters                          # 4 workers, one of which is killed
 //	go run ./examples/counters -workers 8 -kills 20
-//	go run ./examples/counters -limit 1000000 -kills 0
+//	go run ./examples/counters -limit 50000000 -kills 0   # kill some yourself
 //
 // The counters are in table.go, and the parent of the workers is in crew.go.
 package main

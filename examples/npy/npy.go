@@ -26,6 +26,9 @@ import (
 
 // An Array is the array of a .npy file, in place: its elements are those of the
 // mapped file. They are numbered in the order of the file: see [Header.Index].
+//
+// A function that wants a slice can have the mapped memory itself if the byte order is
+// the machine's: mmap.ViewOf[T](r, a.Data, a.Len()), and then Slice.
 type Array[T mmap.Fixed] struct {
 	Header
 	Elements[T]
