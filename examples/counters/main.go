@@ -2,7 +2,7 @@
 // them map, a progress display reads the counters meanwhile, and when one of the
 // processes is killed, nothing is lost.
 //
-//	go run ./examples/counters                          # 4 workers, one of which is killed
+//	go run ./examples/counters                            # 4 workers, one of which is killed
 //	go run ./examples/counters -workers 8 -kills 20
 //	go run ./examples/counters -limit 50000000 -kills 0   # kill some yourself
 //
