@@ -135,7 +135,8 @@ func (t *Table) parts(fn func(Part) bool) {
 // is not 0, and no two processes have the same, also one after the other.
 func (t *Table) Claim(worker uint64) (part Part, found bool) {
 	t.parts(func(p Part) bool {
-		if found = p.line.CompareAndSwap(wordOwner, 0, worker); found {
+		// Load first: an operation that may store takes the line from who counts in it.
+		if found = p.line.Load(wordOwner) == 0 && p.line.CompareAndSwap(wordOwner, 0, worker); found {
 			part = p
 		}
 		return !found

@@ -4,7 +4,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,33 +78,61 @@ func TestDoneLeavesTheOldSumUntilTheItemIsDone(t *testing.T) {
 	}
 }
 
-func TestEachPartIsClaimedOnce(t *testing.T) {
-	const parts, items, workers = 1000, 3, 4
-	rounds := 50
-	if testing.Short() {
-		rounds = 10
-	}
-	for range rounds {
-		table := newTestTable(t, parts, items)
-		var all sync.WaitGroup
-		for worker := range uint64(workers) {
-			all.Go(func() {
-				claimed := uint64(0)
-				for part, found := table.Claim(worker + 1); found; part, found = table.Claim(worker + 1) {
-					claimed++
-					for _, left := part.Next(); left; _, left = part.Next() {
-						part.Done(1)
+// Workers claim the same part and give it back, again and again. No two have it at a
+// time.
+func TestAPartIsClaimedByOne(t *testing.T) {
+	table := newTestTable(t, 1, 1)
+	var claims atomic.Int64
+	var all sync.WaitGroup
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8)) // so that the system stops some of them anywhere
+	end := time.Now().Add(300 * time.Millisecond)
+	for worker := range uint64(8) {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				for range 100 {
+					part, found := table.Claim(worker + 1)
+					if !found {
+						continue
 					}
+					claims.Add(1)
+					for range 10 {
+						if owner := part.line.Load(wordOwner); owner != worker+1 {
+							t.Errorf("worker %d has claimed the part, and it is that of %d", worker+1, owner)
+							return
+						}
+					}
+					table.Release(worker + 1)
 				}
-				if done, sum := table.CountOf(worker + 1); done != claimed*items || sum != done {
-					t.Errorf("of %d parts %d items are done, with %d", claimed, done, sum)
+			}
+		})
+	}
+	all.Wait()
+	if claims.Load() == 0 {
+		t.Error("nobody has claimed the part")
+	}
+}
+
+func TestAllPartsAreClaimed(t *testing.T) {
+	const parts, items, workers = 100, 3, 4
+	table := newTestTable(t, parts, items)
+	var all sync.WaitGroup
+	for worker := range uint64(workers) {
+		all.Go(func() {
+			claimed := uint64(0)
+			for part, found := table.Claim(worker + 1); found; part, found = table.Claim(worker + 1) {
+				claimed++
+				for _, left := part.Next(); left; _, left = part.Next() {
+					part.Done(1)
 				}
-			})
-		}
-		all.Wait()
-		if done, sum := table.Count(); done != parts*items || sum != done || table.Items() != done {
-			t.Errorf("%d of %d items are done, with %d", done, table.Items(), sum)
-		}
+			}
+			if done, sum := table.CountOf(worker + 1); done != claimed*items || sum != done {
+				t.Errorf("of %d parts %d items are done, with %d", claimed, done, sum)
+			}
+		})
+	}
+	all.Wait()
+	if done, sum := table.Count(); done != parts*items || sum != done || table.Items() != done {
+		t.Errorf("%d of %d items are done, with %d", done, table.Items(), sum)
 	}
 }
 
