@@ -116,9 +116,9 @@ func TestTotalsAreExactHoweverWorkersAreKilled(t *testing.T) {
 	needCounters(t)
 	temporary(t)
 	rounds, kills := 0, 0
-	budget := time.Second // for each job
+	budget := 500 * time.Millisecond // for each job
 	if testing.Short() {
-		budget = time.Second / 10
+		budget = 50 * time.Millisecond
 	}
 	for _, job := range []Job{
 		{Limit: 200_000, Item: 1, Workers: 4, Kills: 10},
