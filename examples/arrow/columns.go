@@ -16,6 +16,11 @@ import (
 	"github.com/seed-498deeca/mmap"
 )
 
+var kinds = map[string]arrow.DataType{
+	".int64":   arrow.PrimitiveTypes.Int64,
+	".float64": arrow.PrimitiveTypes.Float64,
+}
+
 // openColumns maps each file NAME.int64 and NAME.float64 of a folder, and returns them
 // as the columns of one record batch. Nothing is copied. The files stay mapped until the
 // last reference to the batch, and to all that was made of it, is released.
@@ -35,14 +40,8 @@ func openColumns(folder string) (arrow.RecordBatch, error) {
 		}
 	}()
 	for _, e := range entries {
-		name, suffix, _ := strings.Cut(e.Name(), ".")
-		var kind arrow.FixedWidthDataType
-		switch suffix {
-		case "int64":
-			kind = arrow.PrimitiveTypes.Int64.(arrow.FixedWidthDataType)
-		case "float64":
-			kind = arrow.PrimitiveTypes.Float64.(arrow.FixedWidthDataType)
-		default:
+		kind, ok := kinds[filepath.Ext(e.Name())]
+		if !ok {
 			continue
 		}
 		c, err := openColumn(filepath.Join(folder, e.Name()), kind)
@@ -50,6 +49,7 @@ func openColumns(folder string) (arrow.RecordBatch, error) {
 			return nil, err
 		}
 		columns = append(columns, c)
+		name := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
 		fields = append(fields, arrow.Field{Name: name, Type: kind})
 		if c.Len() != columns[0].Len() {
 			return nil, fmt.Errorf("%s: column %s has %d rows, and column %s has %d",
@@ -63,7 +63,7 @@ func openColumns(folder string) (arrow.RecordBatch, error) {
 }
 
 // openColumn maps a file of numbers as an array.
-func openColumn(name string, kind arrow.FixedWidthDataType) (arrow.Array, error) {
+func openColumn(name string, kind arrow.DataType) (arrow.Array, error) {
 	r, err := mmap.Open(name, mmap.ReadOnly)
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ import (
 
 func main() {
 	folder := flag.String("folder", "", "`name` of the folder of the columns; if empty, a temporary one that is gone at the end")
-	file := flag.String("file", "", "`name` of an Arrow file to write")
+	file := flag.String("file", "", "`name` of an Arrow file to make")
 	address := flag.String("serve", "", "`address` to serve at, such as 127.0.0.1:8815")
 	flag.Parse()
 	shown := *folder == "" && *file == "" && *address == ""
@@ -44,6 +44,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	var err error
 	if shown {
 		err = demonstrate(ctx, os.Stdout)
