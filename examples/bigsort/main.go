@@ -11,7 +11,8 @@
 // are the system's: it takes them back when others need memory. So it works under a
 // limit on memory that -heap would be killed for. To see that on Linux with systemd:
 //
-//	systemd-run --user --scope -p MemoryMax=64M -p MemorySwapMax=0 go run . -file numbers
+//	go build
+//	systemd-run --user --scope -p MemoryMax=64M -p MemorySwapMax=0 ./bigsort -file numbers
 //
 // To be in place has a price. If the program or the machine is stopped on the way, the
 // file has lost some numbers, and has others twice. Sort a copy of what cannot be had
