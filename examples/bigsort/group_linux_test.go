@@ -98,7 +98,7 @@ func TestSortsAFileFourTimesTheMemoryLimit(t *testing.T) {
 		evict(t, name)
 		shell := `echo $$ >"$0" && exec "$@"`
 		args = append([]string{"-c", shell, filepath.Join(dir, "cgroup.procs"), os.Args[0]}, args...)
-		return exec.Command("sh", args...).CombinedOutput()
+		return asProgram(exec.Command("sh", args...)).CombinedOutput()
 	}
 
 	// The ordinary way needs more than there is. It is killed while it reads.

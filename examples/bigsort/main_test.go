@@ -19,23 +19,28 @@ import (
 	"github.com/seed-498deeca/mmap"
 )
 
-// The program is this test binary again.
+const variable = "BIGSORT_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
-	const variable = "BIGSORT_TEST_PROGRAM"
 	if os.Getenv(variable) != "" {
 		main()
 		os.Exit(0)
 	}
-	os.Setenv(variable, "1")
-	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Exit(m.Run())
+}
+
+// asProgram has a command run the program, which is this test binary again. The
+// variable is set for it alone: the workers of a fuzz test are this binary, too.
+func asProgram(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Env = append(os.Environ(), variable+"=1", "GORACE=atexit_sleep_ms=0")
+	return cmd
 }
 
 // program runs the program to its end.
 func program(t testing.TB, args ...string) (out, stderr string, err error) {
 	t.Helper()
 	needMapping(t)
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := asProgram(exec.Command(os.Args[0], args...))
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err = cmd.Run()
@@ -301,7 +306,7 @@ func TestAnotherProcessTruncatesTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		cmd := exec.Command(os.Args[0], "-file", name, "-buffer", "1")
+		cmd := asProgram(exec.Command(os.Args[0], "-file", name, "-buffer", "1"))
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if err := cmd.Start(); err != nil {
