@@ -229,8 +229,8 @@
 //   - To read while the program does other things: [Region.Advise] with [WillNeed].
 //   - To read places in no order: Advise with [Random] first. Otherwise each fault reads as
 //     much as the disk's read-ahead, which may be megabytes.
-//   - To go over a file that is larger than memory: Advise with [Sequential] first. Then pages
-//     that the loop has left go before pages that it comes to.
+//   - To go forwards over a file that is larger than memory: Advise with [Sequential] first. Then
+//     pages that the loop has left go before pages that it comes to.
 //
 // For data that is in memory, [View.At] costs no more than a slice. Linux says which pages
 // of a file are in memory only to the file's owner and to those who may write it. For others,

@@ -77,7 +77,7 @@ func TestSharedIsTheSameMemoryForAllWhoSayTheName(t *testing.T) {
 }
 
 func TestSharedMemoryGrowsInPlace(t *testing.T) {
-	name, path := newSharedName(t)
+	name, _ := newSharedName(t)
 	c := Config{Reserve: 1 << 20}
 	a, err := c.Shared(name, 100)
 	need(t, a, err)
@@ -102,7 +102,7 @@ func TestSharedMemoryGrowsInPlace(t *testing.T) {
 	}
 	for _, c := range []Config{{Perm: 0o644}, {Mode: CopyOnWrite}, {HugePages: HugePages2M}} {
 		r, err := c.Shared(name, 0)
-		wantSentence(t, err, errors.ErrUnsupported, path)
+		wantSentence(t, err, errors.ErrUnsupported, name)
 		r.Close()
 	}
 }
