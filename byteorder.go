@@ -19,14 +19,13 @@ import (
 // The bits of a floating-point number are kept as they are, those of a
 // signalling NaN too. For a header of unequal fields, the functions of
 // [encoding/binary] work on a slice of [Region.Bytes], under [Guard].
-type BigEndian[T Fixed] struct{ ordered[T, big[T]] }
+type BigEndian[T Fixed] struct{ numbers ordered[T, big[T]] }
 
 // A LittleEndian is like a [BigEndian], least significant byte first.
-type LittleEndian[T Fixed] struct{ ordered[T, little[T]] }
+type LittleEndian[T Fixed] struct{ numbers ordered[T, little[T]] }
 
-// ordered is what BigEndian and LittleEndian have in common. Theirs are the
-// methods that mention the type or are called in loops: with a promoted Len, the
-// compiler does not find that an index below it is in range.
+// ordered is what BigEndian and LittleEndian have in common. It is not embedded: the
+// documentation would show its methods without the type parameter.
 type ordered[T Fixed, O byteOrder[T]] struct {
 	base *T // at any address
 	n, w int
@@ -69,40 +68,146 @@ func orderedOf[T Fixed, O byteOrder[T]](v View[T]) ordered[T, O] {
 func (v ordered[T, O]) view() View[T] { return View[T](v) }
 
 // Len returns the number of elements, which never changes.
-func (v BigEndian[T]) Len() int { return v.n }
+func (v BigEndian[T]) Len() int { return v.numbers.n }
 
 // Len returns the number of elements, which never changes.
-func (v LittleEndian[T]) Len() int { return v.n }
+func (v LittleEndian[T]) Len() int { return v.numbers.n }
+
+// Offset returns the offset of the first number, in bytes from the region's first.
+func (v BigEndian[T]) Offset() int { return v.numbers.view().Offset() }
+
+// Offset returns the offset of the first number, in bytes from the region's first.
+func (v LittleEndian[T]) Offset() int { return v.numbers.view().Offset() }
+
+// Region returns the region of which v is a view, nil for the zero value.
+func (v BigEndian[T]) Region() *Region { return v.numbers.region.region() }
+
+// Region returns the region of which v is a view, nil for the zero value.
+func (v LittleEndian[T]) Region() *Region { return v.numbers.region.region() }
 
 // At returns number i.
 func (v BigEndian[T]) At(i int) (x T) {
-	x = v.at(i)
-	runtime.KeepAlive(v.region)
+	x = v.numbers.at(i)
+	runtime.KeepAlive(v.numbers.region)
 	return
 }
 
 // At returns number i.
 func (v LittleEndian[T]) At(i int) (x T) {
-	x = v.at(i)
-	runtime.KeepAlive(v.region)
+	x = v.numbers.at(i)
+	runtime.KeepAlive(v.numbers.region)
 	return
 }
 
 // Set stores x in number i.
-func (v BigEndian[T]) Set(i int, x T) { v.set(i, x) }
+func (v BigEndian[T]) Set(i int, x T) { v.numbers.set(i, x) }
 
 // Set stores x in number i.
-func (v LittleEndian[T]) Set(i int, x T) { v.set(i, x) }
+func (v LittleEndian[T]) Set(i int, x T) { v.numbers.set(i, x) }
 
 // Sub returns the view of the numbers from i up to but not including j.
 func (v BigEndian[T]) Sub(i, j int) BigEndian[T] {
-	return BigEndian[T]{orderedOf[T, big[T]](v.view().Sub(i, j))}
+	return BigEndian[T]{orderedOf[T, big[T]](v.numbers.view().Sub(i, j))}
 }
 
 // Sub returns the view of the numbers from i up to but not including j.
 func (v LittleEndian[T]) Sub(i, j int) LittleEndian[T] {
-	return LittleEndian[T]{orderedOf[T, little[T]](v.view().Sub(i, j))}
+	return LittleEndian[T]{orderedOf[T, little[T]](v.numbers.view().Sub(i, j))}
 }
+
+// All returns an iterator over the indices and numbers, in order. Each number is
+// read when it is its turn.
+func (v BigEndian[T]) All() iter.Seq2[int, T] {
+	return func(yield func(int, T) bool) {
+		for i := range v.numbers.n {
+			x := v.numbers.at(i)
+			runtime.KeepAlive(v.numbers.region)
+			if !yield(i, x) {
+				return
+			}
+		}
+	}
+}
+
+// All returns an iterator over the indices and numbers, in order. Each number is
+// read when it is its turn.
+func (v LittleEndian[T]) All() iter.Seq2[int, T] {
+	return func(yield func(int, T) bool) {
+		for i := range v.numbers.n {
+			x := v.numbers.at(i)
+			runtime.KeepAlive(v.numbers.region)
+			if !yield(i, x) {
+				return
+			}
+		}
+	}
+}
+
+// Values returns an iterator over the numbers, in order. Each is read when it is
+// its turn.
+func (v BigEndian[T]) Values() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := range v.numbers.n {
+			x := v.numbers.at(i)
+			runtime.KeepAlive(v.numbers.region)
+			if !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// Values returns an iterator over the numbers, in order. Each is read when it is
+// its turn.
+func (v LittleEndian[T]) Values() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := range v.numbers.n {
+			x := v.numbers.at(i)
+			runtime.KeepAlive(v.numbers.region)
+			if !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// CopyTo copies numbers to dst, as many as fit, and returns how many. Overlap and
+// errors are as for [View.CopyTo].
+func (v BigEndian[T]) CopyTo(dst []T) (int, error) {
+	return v.numbers.view().copyTo(dst, v.numbers.reversed())
+}
+
+// CopyTo copies numbers to dst, as many as fit, and returns how many. Overlap and
+// errors are as for [View.CopyTo].
+func (v LittleEndian[T]) CopyTo(dst []T) (int, error) {
+	return v.numbers.view().copyTo(dst, v.numbers.reversed())
+}
+
+// CopyFrom copies src to the numbers, as many as fit, and returns how many. Overlap
+// and errors are as for [View.CopyFrom].
+func (v BigEndian[T]) CopyFrom(src []T) (int, error) {
+	return v.numbers.view().copyFrom(src, v.numbers.reversed())
+}
+
+// CopyFrom copies src to the numbers, as many as fit, and returns how many. Overlap
+// and errors are as for [View.CopyFrom].
+func (v LittleEndian[T]) CopyFrom(src []T) (int, error) {
+	return v.numbers.view().copyFrom(src, v.numbers.reversed())
+}
+
+// Fill stores x in every number. Errors are as for [View.Fill].
+func (v BigEndian[T]) Fill(x T) error { return v.numbers.fill(x) }
+
+// Fill stores x in every number. Errors are as for [View.Fill].
+func (v LittleEndian[T]) Fill(x T) error { return v.numbers.fill(x) }
+
+// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
+// durable. It returns nil for the zero value.
+func (v BigEndian[T]) Sync() error { return v.numbers.view().Sync() }
+
+// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
+// durable. It returns nil for the zero value.
+func (v LittleEndian[T]) Sync() error { return v.numbers.view().Sync() }
 
 // at is At for a caller that keeps the region alive. It does not do so itself:
 // between the store to x and the load that returns it, KeepAlive would make both
@@ -162,63 +267,17 @@ func (v ordered[T, O]) set(i int, x T) {
 	runtime.KeepAlive(v.region)
 }
 
-// Offset returns the offset of the first number, in bytes from the region's first.
-func (v ordered[T, O]) Offset() int { return v.view().Offset() }
-
-// Region returns the region of which v is a view, nil for the zero value.
-func (v ordered[T, O]) Region() *Region { return v.region.region() }
-
-// All returns an iterator over the indices and numbers, in order. Each number is
-// read when it is its turn.
-func (v ordered[T, O]) All() iter.Seq2[int, T] {
-	return func(yield func(int, T) bool) {
-		for i := range v.n {
-			x := v.at(i)
-			runtime.KeepAlive(v.region)
-			if !yield(i, x) {
-				return
-			}
-		}
-	}
-}
-
-// Values returns an iterator over the numbers, in order. Each is read when it is
-// its turn.
-func (v ordered[T, O]) Values() iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for i := range v.n {
-			x := v.at(i)
-			runtime.KeepAlive(v.region)
-			if !yield(x) {
-				return
-			}
-		}
-	}
-}
-
-// CopyTo copies numbers to dst, as many as fit, and returns how many. Overlap and
-// errors are as for [View.CopyTo].
-func (v ordered[T, O]) CopyTo(dst []T) (int, error) { return v.view().copyTo(dst, v.reversed()) }
-
-// CopyFrom copies src to the numbers, as many as fit, and returns how many. Overlap
-// and errors are as for [View.CopyFrom].
-func (v ordered[T, O]) CopyFrom(src []T) (int, error) { return v.view().copyFrom(src, v.reversed()) }
-
 // reversed reports whether the order is not the machine's.
 func (v ordered[T, O]) reversed() bool { return unsafe.Sizeof(*new(O)) > 0 }
 
-// Fill stores x in every number. Errors are as for [View.Fill].
-func (v ordered[T, O]) Fill(x T) error {
+// fill is Fill.
+func (v ordered[T, O]) fill(x T) error {
 	if size := int(unsafe.Sizeof(*new(O))); size > 1 {
 		given := x
 		copyReversed(unsafe.Pointer(&x), unsafe.Pointer(&given), size, size)
 	}
 	return v.view().Fill(x)
 }
-
-// Sync is [Region.SyncRange] for the view's bytes: when it returns nil they are
-// durable. It returns nil for the zero value.
-func (v ordered[T, O]) Sync() error { return v.view().Sync() }
 
 const hostIsBig = hostBig == 1
 

@@ -257,7 +257,11 @@ func (v View[T]) Populate() error {
 
 // Populate is [Region.Populate] for the view's bytes: when it returns nil they are in
 // memory. It returns nil for the zero value.
-func (v ordered[T, O]) Populate() error { return v.view().Populate() }
+func (v BigEndian[T]) Populate() error { return v.numbers.view().Populate() }
+
+// Populate is [Region.Populate] for the view's bytes: when it returns nil they are in
+// memory. It returns nil for the zero value.
+func (v LittleEndian[T]) Populate() error { return v.numbers.view().Populate() }
 
 // Chunks returns an iterator over sub-views of n elements, in order, with the index
 // of the first element of each. The last sub-view has the rest. An n below 1 panics.
@@ -296,7 +300,7 @@ func (v View[T]) Chunks(n int) iter.Seq2[int, View[T]] {
 // Chunks returns an iterator over sub-views of n numbers, in order, with the index of
 // the first number of each. It brings them into memory as [View.Chunks] does.
 func (v BigEndian[T]) Chunks(n int) iter.Seq2[int, BigEndian[T]] {
-	bounds := v.view().chunks(n)
+	bounds := v.numbers.view().chunks(n)
 	return func(yield func(int, BigEndian[T]) bool) {
 		bounds(func(i, j int) bool { return yield(i, v.Sub(i, j)) })
 	}
@@ -305,7 +309,7 @@ func (v BigEndian[T]) Chunks(n int) iter.Seq2[int, BigEndian[T]] {
 // Chunks returns an iterator over sub-views of n numbers, in order, with the index of
 // the first number of each. It brings them into memory as [View.Chunks] does.
 func (v LittleEndian[T]) Chunks(n int) iter.Seq2[int, LittleEndian[T]] {
-	bounds := v.view().chunks(n)
+	bounds := v.numbers.view().chunks(n)
 	return func(yield func(int, LittleEndian[T]) bool) {
 		bounds(func(i, j int) bool { return yield(i, v.Sub(i, j)) })
 	}
