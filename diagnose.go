@@ -22,13 +22,19 @@ const (
 // explain finds out why, and makes the error of it. The FaultError keeps the
 // owner meanwhile.
 func (f *fault) explain(a access) *FaultError {
-	return f.because(f.m.examine(f.off, a).cause())
+	return f.because(f.m.examine(f.off, a))
 }
 
-func (f *fault) because(cause error) *FaultError {
+func (f *fault) because(found findings) *FaultError {
+	cause := found.cause()
 	e := &FaultError{Region: f.o.region(), Offset: f.off, Err: cause, name: f.m.describe()}
 	if cause == ErrIO && f.m.page() > uintptr(os.Getpagesize()) {
 		e.pool = poolState(f.m.page())
+	}
+	if cause == ErrTruncated && !found.within {
+		e.ends, e.size = "region", f.m.len.Load()
+	} else if cause == ErrTruncated && found.missing && found.known {
+		e.ends, e.size = "file", found.size
 	}
 	return e
 }
@@ -40,6 +46,8 @@ type findings struct {
 	within  bool   // the page of the byte is within Len, and was all the time
 	regular bool   // what is mapped is a regular file
 	missing bool   // what is mapped has a size, and no page for the byte
+	known   bool   // the size of what is mapped is
+	size    int64
 	changed bool   // two looks at the size found different ones
 	touch   bool   // it is harmless to try the access again
 	loads   bool   // a load passes now
@@ -73,6 +81,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	switch {
 	case errBefore == nil && errAfter == nil:
 		f.changed = before != after
+		f.known, f.size = true, after
 		f.missing = m.sized && int64(m.pageStart(off)) >= after-m.offset
 	case errors.Is(errBefore, fs.ErrClosed) || errors.Is(errAfter, fs.ErrClosed):
 		f.missing = !f.loads // a borrowed file that was closed

@@ -83,15 +83,22 @@ type FaultError struct {
 
 	name string
 	pool string // if pages come from one that may be exhausted: what it has
+	ends string // what has too few bytes for the access, "region" or "file", if that is known
+	size int64  // how many it has
 }
 
-// Error says at which offset, of which file, and Err.
+// Error says at which offset, of which file, and Err, with how many bytes there are.
 func (e *FaultError) Error() string {
-	text := fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: "))
-	if e.pool != "" {
-		text += ": " + e.pool
+	why := strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: ")
+	switch {
+	case e.ends == "file":
+		why += fmt.Sprintf(": it has %d bytes now", e.size)
+	case e.ends == "region":
+		why = fmt.Sprintf("region has %d bytes", e.size)
+	case e.pool != "":
+		why += ": " + e.pool
 	}
-	return text
+	return fmt.Sprintf("mmap: access at offset %d of %s: %s", e.Offset, e.name, why)
 }
 
 // Unwrap returns e.Err.

@@ -204,9 +204,10 @@ func (m *mapping) touchFresh(op string, old, n int64) error {
 		return nil
 	}
 	f := m.touch(int(old), int(n-old), aStore)
-	switch cause := f.freshCause(aStore); cause {
-	case nil:
+	if f == nil {
 		return nil
+	}
+	switch cause := f.examineFresh(aStore).cause(); cause {
 	case ErrClosed:
 		return m.check(op)
 	case ErrIO:
@@ -216,21 +217,15 @@ func (m *mapping) touchFresh(op string, old, n int64) error {
 	}
 }
 
-// freshCause is why a byte that Len does not reach yet cannot be accessed; nil if f
-// is.
-func (f *fault) freshCause(a access) error {
-	if f == nil {
-		return nil
-	}
+// examineFresh is examine for a byte that Len may not reach yet.
+func (f *fault) examineFresh(a access) findings {
 	found := f.m.examine(f.off, a)
 	found.within = true
-	return found.cause()
+	return found
 }
 
 // explainFresh is explain for a byte that Len may not reach yet.
-func (f *fault) explainFresh(a access) *FaultError {
-	return f.because(f.freshCause(a))
-}
+func (f *fault) explainFresh(a access) *FaultError { return f.because(f.examineFresh(a)) }
 
 // lengthen gives a file of size bytes at least n.
 func lengthen(h handle, size, n int64) error {
@@ -389,8 +384,11 @@ func (m *mapping) refresh(h handle) error {
 			return nil
 		}
 		f := m.touch(int(n-1), 1, aLoad)
-		switch cause := f.freshCause(aLoad); cause {
-		case nil, ErrTruncated: // by another process, just now: an access will say so
+		if f == nil {
+			return nil
+		}
+		switch cause := f.examineFresh(aLoad).cause(); cause {
+		case ErrTruncated: // by another process, just now: an access will say so
 			return nil
 		case ErrClosed:
 			return m.check("refresh")

@@ -152,6 +152,10 @@ var commonMeetings = []meeting{
 		b := m.truncated(ReadOnly).Bytes()
 		return Guard(func() error { sinkByte = b[0]; return nil })
 	}},
+	{`Guard(fn) // beyond the region, where it could grow`, func(m *met) error {
+		b := m.open(Config{Reserve: 1 << 20}, 10).Reserved()
+		return Guard(func() error { sinkByte = b[1<<19]; return nil })
+	}},
 	{`Guard(fn) // the region has become ReadOnly`, func(m *met) error {
 		r := m.region(10, ReadWrite)
 		b := r.Bytes()
