@@ -1,0 +1,10 @@
+//go:build (!unix && !windows) || aix
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+func lock(*os.File) error { return errors.ErrUnsupported }
