@@ -146,6 +146,7 @@ func (d cutDisk) victim(m machine, k kernel, o options, builder *builder, log io
 	b.modules = []string{"virtio_pci", "crc32c_generic", "libcrc32c", d.kind, "virtio_blk"}
 	b.plan.Wait = "virtio_blk" // all before it is the same in each life
 	b.programs["/cutter"] = program{"build", "./internal/vmtest/cutter"}
+	b.programs["/records"] = program{"build", "./examples/records"}
 	b.plan.Disk = d.kind
 	b.plan.Tasks = []plan.Task{{Name: "cutter", Args: []string{"/cutter"}}}
 	b.extra = []string{
@@ -255,8 +256,11 @@ func (v *victim) life(ctx context.Context, s *series, cut bool, rnd *rand.Rand) 
 
 // subjectsOf chooses all, or one: then it has no help from what others flush.
 func subjectsOf(rnd *rand.Rand) []string {
-	if rnd.IntN(2) == 0 {
+	switch rnd.IntN(4) {
+	case 0, 1:
 		return plan.Subjects
+	case 2:
+		return []string{plan.Store} // among the others it does little before the cut
 	}
 	i := rnd.IntN(len(plan.Subjects))
 	return plan.Subjects[i : i+1]

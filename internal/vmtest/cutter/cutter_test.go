@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,24 @@ import (
 
 	"github.com/seed-498deeca/mmap/internal/vmtest/plan"
 )
+
+// The subject Store runs examples/records.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "cutter-")
+	if err == nil {
+		storeProgram = filepath.Join(dir, "records")
+		cmd := exec.Command("go", "build", "-o", storeProgram, "../../../examples/records")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		err = cmd.Run()
+	}
+	if err != nil {
+		fmt.Println("examples/records cannot be built:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // goOn brings a subject in dir from one state to another.
 func goOn(t *testing.T, s subject, dir string, from, to int, m mode) {
@@ -97,6 +116,10 @@ func TestAChangeThatIsNotThereIsReportedLost(t *testing.T) {
 		{plan.Region1, sharedName, (2*sharers+1)*recordSize + 1, 0, 1},
 		{plan.Process, sharedName, (2*sharers+2)*recordSize + 1, 0, 1},
 		{plan.Process, sharedName, 0, 10, 7},
+		{plan.Store, storeName, 4096 + 512*4 + 1, 0, 1}, // of the first record
+		{plan.Store, storeName, 4096 + 512*4 + 69*32 + 16, 0, 1},
+		{plan.Store, storeName, 4, 0, 7}, // the count: 70 becomes 6
+		{plan.Store, storeName, 0, 9000, 1},
 	} {
 		s, err := find(tt.subject)
 		if err != nil {

@@ -24,6 +24,7 @@ var subjects = []subject{
 	sharer(plan.Region0, 0, false),
 	sharer(plan.Region1, 1, false),
 	sharer(plan.Process, 2, true),
+	{name: plan.Store, check: checkStore, open: openStore},
 }
 
 // A record is what is appended.

@@ -96,7 +96,8 @@ const (
 	Region0 = "region0" // two regions of one file,
 	Region1 = "region1"
 	Process = "process" // and one more in another process
+	Store   = "store"   // of examples/records
 )
 
 // Subjects are all of them.
-var Subjects = []string{Records, Files, Size, Counter, Region0, Region1, Process}
+var Subjects = []string{Records, Files, Size, Counter, Region0, Region1, Process, Store}
