@@ -100,6 +100,29 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// A program that is faster than the disk is told often enough.
+func TestInsertCommitsAtLeastEveryThousandRecords(t *testing.T) {
+	var lines strings.Builder
+	for i := range 5500 {
+		fmt.Fprintln(&lines, i, i)
+	}
+	out, errs, code := program(t, lines.String(), "insert", newName(t))
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	last := 0
+	for line := range strings.Lines(out) {
+		n := 0
+		if _, err := fmt.Sscanf(line, "%d records are", &n); err != nil || n-last > mostAtOnce {
+			t.Errorf("after %d records: %q", last, line)
+		}
+		last = n
+	}
+	if last != 5500 {
+		t.Errorf("it ends with %d records", last)
+	}
+}
+
 // A writing is a process that inserts, with what it says.
 type writing struct {
 	*exec.Cmd
@@ -177,23 +200,25 @@ func TestThereIsOneWriter(t *testing.T) {
 	}
 }
 
-func rounds() int {
-	if testing.Short() {
-		return 15
-	}
-	return 150
-}
-
 // value is what the tests store under a key.
 func value(key uint64) float64 { return float64(key)*1.5 + 1 }
 
 // Writers are killed at random moments. What they acknowledged is there, in order and
 // whole, also for a reader that has opened the store once and follows them all.
 func TestNothingIsLostWhenWritersAreKilled(t *testing.T) {
-	name := newName(t)
+	stores, rounds := 5, 20
+	if testing.Short() {
+		stores, rounds = 1, 15
+	}
+	for range stores {
+		killWriters(t, newName(t), rounds)
+	}
+}
+
+func killWriters(t *testing.T, name string, rounds int) {
 	var reader *Store
 	there, seen, least := 0, uint32(0), 0
-	for round := range rounds() {
+	for round := range rounds {
 		w := startInsert(t, fmt.Sprintf("-sync=%v", round%2 == 0), "insert", name)
 		go func(at int) {
 			for err := error(nil); err == nil; {

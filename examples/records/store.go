@@ -299,7 +299,7 @@ func (s *Store) Append(r Record) error {
 			return err
 		}
 		g := s.segments[k]
-		g.entries.Set(int(s.next-g.first), entry{Record: r, Sum: sum(s.next, r)})
+		g.entries.Set(int(s.next-g.first), entry{Record: r, Sum: sum(r)})
 		g.slots.Store(slot, s.next+1)
 		s.next++
 		return nil
@@ -348,7 +348,7 @@ func (s *Store) verify(k, n int, count uint32) error {
 	for i, part := range g.entries.Sub(0, n).Chunks(1 << 12) { // read ahead: see View.Chunks
 		for j, e := range part.All() {
 			number := g.first + uint32(i+j)
-			if e.Sum != sum(number, e.Record) {
+			if e.Sum != sum(e.Record) {
 				return s.damaged("record %d has a wrong checksum", number)
 			}
 			if at, found, err := s.find(e.Key, count); err != nil {
@@ -464,7 +464,7 @@ func (s *Store) look(k int, key uint64, count uint32) (slot int, number int64, e
 func (s *Store) record(number uint32) (Record, error) {
 	g := s.segments[segmentOf(number)]
 	e := g.entries.At(int(number - g.first))
-	if e.Sum != sum(number, e.Record) {
+	if e.Sum != sum(e.Record) {
 		return Record{}, s.damaged("record %d has a wrong checksum", number)
 	}
 	return e.Record, nil
@@ -472,13 +472,12 @@ func (s *Store) record(number uint32) (Record, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sum is the checksum of a record in its place.
-func sum(number uint32, r Record) uint32 {
+func sum(r Record) uint32 {
 	var b [24]byte
 	binary.NativeEndian.PutUint64(b[0:], r.Key)
 	binary.NativeEndian.PutUint64(b[8:], uint64(r.Time))
 	binary.NativeEndian.PutUint64(b[16:], math.Float64bits(r.Value))
-	return crc32.Update(number, castagnoli, b[:])
+	return crc32.Checksum(b[:], castagnoli)
 }
 
 func (s *Store) damaged(format string, args ...any) error {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-498deeca/mmap"
 )
@@ -260,28 +261,50 @@ func TestVerifyFindsEachByteThatIsAnother(t *testing.T) {
 	const n = 300
 	good := stored(t, n)
 	name := newName(t)
-	used := func(i int) bool { // not the room of records to come
+	flipped := func(i int) byte { return good[i] ^ 1<<(i%8) }
+	// where says what byte i is of: a record, or a slot that has one or gets one (-1).
+	where := func(i int) (record int, used bool) {
 		for k := range 2 {
-			entries := int(offsetOf(k)) + 2*4*firstRecords<<k
-			if at := i - entries; at >= 0 && at < min(firstRecords<<k, n-int(firstOf(k)))*entryBytes {
-				return at%entryBytes < 28
+			slots, room := int(offsetOf(k)), firstRecords<<k
+			entries := slots + 2*4*room
+			if i >= slots && i < entries {
+				at := i &^ 3
+				slot := slices.Clone(good[at : at+4])
+				before := binary.NativeEndian.Uint32(slot)
+				slot[i-at] = flipped(i)
+				return -1, isUsed(before, n) || isUsed(binary.NativeEndian.Uint32(slot), n)
+			}
+			record = int(firstOf(k)) + (i-entries)/entryBytes
+			if i >= entries && i < entries+room*entryBytes {
+				return record, record < n && (i-entries)%entryBytes < 28
 			}
 		}
-		return i >= headBytes && !bytes.Equal(good[i&^3:i&^3+4], make([]byte, 4))
+		return 0, false
 	}
-	step := 1
+	if err := os.WriteFile(name, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	put := func(i int, b byte) {
+		t.Helper()
+		if _, err := f.WriteAt([]byte{b}, int64(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step := 3
 	if testing.Short() {
 		step = 61
 	}
 	for i := 0; i < len(good); i += step {
-		if !used(i) {
+		record, used := where(i)
+		if !used {
 			continue
 		}
-		bad := slices.Clone(good)
-		bad[i] ^= 1 << (i % 8)
-		if err := os.WriteFile(name, bad, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		put(i, flipped(i))
 		s, err := OpenReader(name)
 		if err != nil {
 			t.Fatal(err)
@@ -289,7 +312,47 @@ func TestVerifyFindsEachByteThatIsAnother(t *testing.T) {
 		if _, err := s.Verify(); !errors.Is(err, ErrDamaged) {
 			t.Errorf("byte %d is another: %v", i, err)
 		}
+		if record >= 0 {
+			if r, err := s.At(uint32(record)); !errors.Is(err, ErrDamaged) {
+				t.Errorf("byte %d is another: record %d is %v, %v", i, record, r, err)
+			}
+		}
 		s.Close()
+		put(i, good[i])
+	}
+}
+
+// Wait sleeps, and Commit wakes it: a wake-up that is lost costs up to 20 ms.
+func TestCommitWakesWhoWaits(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "freebsd" {
+		t.Skip("on " + runtime.GOOS + " Wait polls")
+	}
+	name := newName(t)
+	w := openWriter(t, name)
+	r, err := OpenReader(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	woken := make(chan time.Time)
+	go func() {
+		for n := range uint32(21) {
+			if err := r.Wait(t.Context(), n); err != nil {
+				t.Error(err)
+			}
+			woken <- time.Now()
+		}
+	}()
+	var delays []time.Duration
+	for n := range 21 {
+		time.Sleep(2 * time.Millisecond) // so that it sleeps by now
+		before := time.Now()
+		grow(t, w, n+1)
+		delays = append(delays, (<-woken).Sub(before))
+	}
+	slices.Sort(delays)
+	if delays[10] > 5*time.Millisecond {
+		t.Errorf("to wake it takes %v", delays)
 	}
 }
 
