@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 // The program is this test binary again: see self.
 func TestMain(m *testing.M) {
 	const variable = "RECORDS_TEST_PROGRAM"
-	if os.Getenv(variable) != "" {
+	if os.Getenv(variable) != "" && !slices.Contains(os.Args, "-test.fuzzworker") {
 		main()
 		os.Exit(0)
 	}
@@ -284,18 +285,17 @@ func TestFollowsWhileTheFileGrows(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	lines := bufio.NewScanner(out)
+	go io.Copy(io.Discard, w.out)
 	for i := range 9 * firstRecords { // four segments
 		fmt.Fprintf(w.in, "%d %g\n", keyOf(i), value(keyOf(i)))
-		if i%50 > 0 && i > 100 {
-			continue // it looks at all that were written, every 50th time
-		}
-		if n, err := w.heard(); err != nil || n == 0 {
-			t.Fatalf("%d, %v", n, err)
-		}
-		for first := max(0, i-49); first <= i; first++ {
-			if i <= 100 {
-				first = i
+		first := i
+		if i >= 100 { // then it looks at all that were written, every 50th time
+			if i%50 < 49 {
+				continue
 			}
+			first = i - 49
+		}
+		for ; first <= i; first++ {
 			want := Record{Key: keyOf(first), Value: value(keyOf(first))}.String()
 			want = want[:strings.LastIndexByte(want, ' ')]
 			if !lines.Scan() || !strings.HasPrefix(lines.Text(), want+" 20") {
