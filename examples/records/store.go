@@ -116,9 +116,13 @@ func offsetOf(k int) int64 { return headBytes + firstOf(k)*int64(2*4+entryBytes)
 // segmentOf is the segment that has a record.
 func segmentOf(number uint32) int { return bits.Len32(number/firstRecords+1) - 1 }
 
-// reserve is the address space for a store to grow in: 64 GiB, or 256 MiB where
-// addresses have 32 bits. It costs no memory.
-const reserve = 1 << (20 + bits.UintSize/4)
+// reserve is the address space that a store can grow in. It costs no memory.
+func reserve() int64 {
+	if bits.UintSize == 32 {
+		return 64 << 20
+	}
+	return 64 << 30
+}
 
 // OpenWriter opens the store, or makes it, to append to it. The writer has a lock on
 // the file, which the system takes back when the process ends, however it does.
@@ -133,7 +137,7 @@ func OpenWriter(name string, durable bool) (*Store, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	// OpenOrCreate, because its Sync makes the name durable too.
-	r, err := mmap.Config{Reserve: reserve}.OpenOrCreate(name, 0)
+	r, err := mmap.Config{Reserve: reserve()}.OpenOrCreate(name, 0)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -154,7 +158,7 @@ func OpenWriter(name string, durable bool) (*Store, error) {
 
 // OpenReader opens a store to read and follow it.
 func OpenReader(name string) (*Store, error) {
-	r, err := mmap.Config{Reserve: reserve}.Open(name)
+	r, err := mmap.Config{Reserve: reserve()}.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -184,7 +184,10 @@ func TestAnyMixtureOfSectorsIsTheLastCommit(t *testing.T) {
 		if err := os.WriteFile(cut, mixed, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		w := openWriter(t, cut)
+		w, err := OpenWriter(cut, false)
+		if err != nil {
+			t.Fatal(err)
+		}
 		verified(t, cut, n)
 		grow(t, w, next+10)
 		w.Close()
