@@ -48,6 +48,7 @@ func appendTo(t testing.TB, s *Store, n int, keyOf func(int) uint64) {
 // verified fails unless a reader finds n records.
 func verified(t testing.TB, name string, n int) {
 	t.Helper()
+	collect()
 	s, err := OpenReader(name)
 	if err != nil {
 		t.Fatal(err)
@@ -308,6 +309,7 @@ func TestVerifyFindsEachByteThatIsAnother(t *testing.T) {
 			continue
 		}
 		put(i, flipped(i))
+		collect()
 		s, err := OpenReader(name)
 		if err != nil {
 			t.Fatal(err)
