@@ -15,7 +15,8 @@ import (
 )
 
 // A Record is what is stored. Give it fields of your own: numbers of fixed size, and
-// arrays of them. StructViewOf refuses what has no single layout.
+// arrays of them. StructViewOf refuses what has no single layout. The function sum must
+// have the fields too.
 type Record struct {
 	Key   uint64 // no two records have the same
 	Time  int64  // in nanoseconds since 1970
@@ -50,6 +51,7 @@ type Record struct {
 // What a crash leaves beyond the count does no harm. An entry there is overwritten. A
 // slot there counts as free, as it did for whoever filled the slots around it: numbers
 // only go up, so all records that were put behind that slot are beyond the count, too.
+// The next writer clears it.
 // For the same reason a reader that knows an old count finds each of its records, while
 // the writer goes on.
 //
