@@ -356,6 +356,13 @@ func (b *burials) crowd() bool {
 	return b.now.exceeds(b.limits.share(1, 2), b.wait)
 }
 
+// any reports whether there are tombstones.
+func (b *burials) any() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now.mappings > 0
+}
+
 // stay notes that the tombstones of now are there to stay.
 func (b *burials) stay() {
 	b.mu.Lock()
@@ -384,7 +391,9 @@ func (a allowance) exceeds(b, c allowance) bool {
 // it if it must.
 //
 // Where the system refuses, the quarantine gives way at once. The collector may
-// find more, but is asked only if that can help, and never where the process is at
+// find more, but is asked only if that can help: there is enough that nobody may reach
+// any more, or there are tombstones, of which a small one keeps a large reservation
+// out. It is never asked where the process is at
 // a limit: it may need to map memory itself, and where that is refused Go ends the
 // process. Before it comes to that, a mapping waits for the collector when
 // tombstones crowd the process.
@@ -394,7 +403,7 @@ func withSpace(size uintptr, fn func() error) error {
 		tombstones.stay()
 	}
 	err := yielding(fn)
-	if wantsSpace(err) && registry.total() >= size && !usedUp() {
+	if wantsSpace(err) && (registry.total() >= size || tombstones.any()) && !usedUp() {
 		collectUntil(func() bool {
 			rawQuarantine.giveWay()
 			err = fn()

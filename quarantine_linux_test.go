@@ -192,3 +192,30 @@ func TestTombstonesThatLieSideBySideAreUnmappedTogether(t *testing.T) {
 		t.Errorf("%d calls of munmap, want 3", calls)
 	}
 }
+
+// Close releases a reservation, and leaves a small tombstone in the middle of where it
+// was. Where addresses have 32 bits, a few hundred of those leave no room for another
+// reservation, long before the collector has a reason to run.
+func TestSmallTombstonesMakeRoomForALargeReservation(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	c := Config{Mode: ReadWrite, Reserve: int64(userSpace / 48)}
+	name := tempFile(t, make([]byte, 5*os.Getpagesize()))
+	for i := range 1000 {
+		r, err := c.Open(name)
+		for range 3 { // the patience with the collector is short
+			if err == nil {
+				break
+			}
+			r, err = c.Open(name)
+		}
+		if err != nil {
+			t.Fatalf("region %d: %v", i, err)
+		}
+		if err := Put(r, 0, byte(i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
