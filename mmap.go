@@ -61,6 +61,21 @@ const (
 	HugePages1G
 )
 
+// String returns the name of the constant.
+func (h HugePages) String() string {
+	switch h {
+	case NoHugePages:
+		return "NoHugePages"
+	case TransparentHugePages:
+		return "TransparentHugePages"
+	case HugePages2M:
+		return "HugePages2M"
+	case HugePages1G:
+		return "HugePages1G"
+	}
+	return "HugePages(" + strconv.Itoa(int(h)) + ")"
+}
+
 // Config holds every option of a mapping. The zero Config maps a whole file
 // read-only; the functions Open, Create, OpenOrCreate, Map and Anonymous are its
 // methods.

@@ -80,6 +80,16 @@ func (h handle) seals() (s Seals, err error) {
 	return s, nil
 }
 
+// ofSeals adds to what was not permitted the seals that may be the reason.
+func (h handle) ofSeals(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		if s, unfit := h.seals(); unfit == nil && s&^SealSeal != 0 {
+			return withLimit(err, "the file is sealed with "+s.String())
+		}
+	}
+	return err
+}
+
 func (h handle) sealable() bool {
 	_, err := h.seals()
 	return err == nil

@@ -408,6 +408,11 @@ func TestUnknownModesAreRefused(t *testing.T) {
 		_, err := c.Open(name)
 		wantErr(t, err, errors.ErrUnsupported, name)
 	}
+	for h, want := range []string{"NoHugePages", "TransparentHugePages", "HugePages2M", "HugePages1G", "HugePages(4)"} {
+		if got := HugePages(h).String(); got != want {
+			t.Errorf("HugePages(%d) is called %q, want %q", h, got, want)
+		}
+	}
 	if got := Mode(7).String(); got != "Mode(7)" {
 		t.Errorf("String of a bad mode: %q", got)
 	}

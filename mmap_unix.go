@@ -246,7 +246,7 @@ func (h handle) awaitSize() {
 }
 
 func (h handle) truncate(n int64) error {
-	return call("ftruncate", func() error { return unix.Ftruncate(int(h), n) })
+	return h.ofSeals(call("ftruncate", func() error { return unix.Ftruncate(int(h), n) }))
 }
 
 func (h handle) readAt(p []byte, off int64) (n int, err error) {
@@ -293,7 +293,7 @@ func mapSpace(h handle, q *request) (space, error) {
 	}
 	p, err := how(h, q.off, q.addr, q.size, prot, flags)
 	if err != nil {
-		return space{}, q.refused(err)
+		return space{}, q.refused(h.ofSeals(err))
 	}
 	s := space{system{memory: h == noFile}, p, q.size}
 	if q.pooled && !q.hidden {

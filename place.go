@@ -33,7 +33,7 @@ func (c Config) check(op, name string, k kind) error {
 	case c.Mode < ReadOnly || c.Mode > CopyOnWrite:
 		return failf(errors.ErrUnsupported, "%s %s: there is no %v: %s", op, name, c.Mode, theModes)
 	case c.HugePages < NoHugePages || c.HugePages > HugePages1G:
-		return failf(errors.ErrUnsupported, "%s %s: there is no HugePages(%d)", op, name, c.HugePages)
+		return failf(errors.ErrUnsupported, "%s %s: there is no %v: use one of the constants", op, name, c.HugePages)
 	case c.HugePages > TransparentHugePages && k != memory:
 		return failf(errors.ErrUnsupported, "%s %s: HugePages of a fixed size are for Anonymous: a file has them if it is on hugetlbfs", op, name)
 	case c.Offset < 0 || c.Length < 0 || c.Reserve < 0:

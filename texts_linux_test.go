@@ -215,6 +215,25 @@ var linuxMeetings = []meeting{
 		}
 		return Seal(f, SealGrow)
 	}},
+	{`r.Resize(20) // the file is sealed`, func(m *met) error {
+		f := m.memFile()
+		r, err := Config{Mode: ReadWrite, Reserve: 100}.Map(f)
+		if err == nil {
+			err = Seal(f, SealGrow)
+		}
+		if err != nil {
+			m.Fatal(err)
+		}
+		defer r.Close()
+		return r.Resize(20)
+	}},
+	{`Map(f, ReadWrite) // the file is sealed`, func(m *met) error {
+		f := m.memFile()
+		if err := Seal(f, SealWrite); err != nil {
+			m.Fatal(err)
+		}
+		return errOf(Map(f, ReadWrite))
+	}},
 	{`Seal(f, SealFutureWrite) // before Linux 5.1`, func(m *met) error {
 		f := m.memFile()
 		refusing(m, "fcntl", unix.EINVAL, 1)
