@@ -274,7 +274,7 @@ func (m *mapping) commitFile(op string, h handle, n int64) error {
 		return err
 	}
 	if size, e := h.size(); e == nil && size < m.offset+n && m.kind == regular {
-		return because(pathError(m.name, err), ErrTruncated, "%s %s to %d bytes: the file has only %d bytes now", op, m.describe(), n, size)
+		return because(pathError(m.name, err), ErrTruncated, "%s %s to %d bytes: file was truncated: it has %d bytes now", op, m.describe(), n, size)
 	}
 	return err
 }

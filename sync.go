@@ -140,13 +140,13 @@ func (m *mapping) stillThere(op string, off, n int) error {
 	case err == nil && size >= m.offset+int64(end):
 		return nil
 	case err == nil:
-		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the file has only %d bytes now", op, n, off, m.describe(), size)
+		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: file was truncated: it has %d bytes now", op, n, off, m.describe(), size)
 	case end <= off || m.touch(end-1, 1, aLoad) == nil:
 		return nil
 	case !errors.Is(err, fs.ErrClosed):
 		return err // the file system fails
 	default:
-		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: the page at offset %d is missing", op, n, off, m.describe(), m.pageStart(end-1))
+		return failf(ErrTruncated, "%s %d bytes at offset %d of %s: file was truncated: the page at offset %d is missing", op, n, off, m.describe(), m.pageStart(end-1))
 	}
 }
 

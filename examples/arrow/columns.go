@@ -130,11 +130,8 @@ func whole(batch arrow.RecordBatch) error {
 		if r == nil {
 			continue // it is not mapped, or empty
 		}
-		if err := r.Refresh(); err != nil {
+		if err := r.SyncRange(off, len(b)); err != nil { // is it all there?
 			return err
-		}
-		if r.Len() < off+len(b) {
-			return fmt.Errorf("%s: %w: it has %d bytes of %d", r.Name(), mmap.ErrTruncated, r.Len(), off+len(b))
 		}
 	}
 	return nil

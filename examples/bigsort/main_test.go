@@ -293,7 +293,7 @@ func TestAnotherProcessTruncatesTheFile(t *testing.T) {
 	size := int64(len(numbers)) * bytesOfNumber
 	for left, text := range map[int64]string{
 		1 << 20:  "file was truncated",
-		size - 1: "the file has only", // no fault: only Sync notices
+		size - 1: "file was truncated: it has", // no fault: only Sync notices
 	} {
 		name := newFile(t, numbers)
 		f, err := os.OpenFile(name, os.O_RDWR, 0)

@@ -113,18 +113,11 @@ func describe(w io.Writer, name string) error {
 	}
 	_, size, _ := h.count() // which ReadHeader has checked
 	fmt.Fprintf(w, "data:    %d bytes at %d\n", size, h.Data)
-	length := r.Len()
 	if err := types[h.Type].show(w, r, h); err != nil {
 		return err
 	}
-	// A file that was truncated within a page has read as zero from there on.
-	if err := r.Refresh(); err != nil {
-		return err
-	}
-	if r.Len() < length {
-		return fmt.Errorf("%s: the file was truncated meanwhile", name)
-	}
-	return nil
+	// A file that was truncated within a page has read as zero from there on. Sync notices.
+	return r.Sync()
 }
 
 // types has what can be done with each type of element. What is nil cannot.

@@ -30,7 +30,6 @@ type File struct {
 	Tensors  []Tensor          // in the order of their bytes
 	Metadata map[string]string // free text, in the header's __metadata__
 	region   *mmap.Region
-	size     int
 }
 
 // A Tensor is an array of elements, row by row.
@@ -84,15 +83,7 @@ func Elements[T mmap.Fixed](t Tensor) (mmap.LittleEndian[T], error) {
 
 // Whole returns an error if the file has become shorter since Open. Part of what was
 // read may then be zeros: the end of a file's last page reads as zero.
-func (f *File) Whole() error {
-	if err := f.region.Refresh(); err != nil {
-		return err
-	}
-	if n := f.region.Len(); n < f.size {
-		return fmt.Errorf("%s had %d bytes and now has %d: %w", f.region.Name(), f.size, n, mmap.ErrTruncated)
-	}
-	return nil
-}
+func (f *File) Whole() error { return f.region.Sync() }
 
 func read(r *mmap.Region) (*File, error) {
 	size := r.Len()
@@ -113,7 +104,7 @@ func read(r *mmap.Region) (*File, error) {
 	if _, err := r.ReadAt(header, 8); err != nil {
 		return nil, err
 	}
-	f := &File{region: r, size: size}
+	f := &File{region: r}
 	if err := f.parse(header, int64(size)-8-int64(n)); err != nil {
 		return nil, err
 	}
