@@ -261,7 +261,7 @@ func TestATakenAddressIsNamed(t *testing.T) {
 	r, err := Anonymous(1 << 17)
 	need(t, r, err)
 	_, err = Config{Addr: r.Addr()}.Anonymous(1 << 16)
-	wantErr(t, err, fs.ErrExist, "at address", "blocks of")
+	wantErr(t, err, fs.ErrExist, "at address", "in the same block of")
 	if !isCode(err, windows.ERROR_INVALID_ADDRESS) {
 		t.Errorf("%v is not ERROR_INVALID_ADDRESS", err)
 	}

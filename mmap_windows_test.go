@@ -252,7 +252,7 @@ func TestAnExactAddressNeedsNoGranularity(t *testing.T) {
 	if err == nil {
 		t.Fatal("mapped over another mapping")
 	}
-	wantErr(t, err, windows.ERROR_INVALID_ADDRESS, name, "blocks of 65536 bytes")
+	wantErr(t, err, windows.ERROR_INVALID_ADDRESS, name, "block of 65536 bytes")
 	probe.Close()
 	probe = nil
 	collectTill(t, func() bool { rawQuarantine.giveWay(); return mapsAt(t, base) == "" })

@@ -115,6 +115,7 @@ var linuxMeetings = []meeting{
 		return errOf(Anonymous(1 << 30))
 	}},
 	{`Anonymous(1 << 20) // the limit of data is reached`, func(m *met) error {
+		m.real()
 		m.machine = true
 		m.limit(unix.RLIMIT_DATA, maxSpace/2)
 		refusing(m, "mmap", unix.ENOMEM, math.MaxInt)

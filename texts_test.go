@@ -155,12 +155,15 @@ type met struct {
 var (
 	anAddress = regexp.MustCompile(`at address 0x[0-9a-f]{5,}`)
 	aNumber   = regexp.MustCompile(`\b[0-9]+\b`)
+	someFlags = regexp.MustCompile(`Flags 0x[0-9a-f]+`)
 )
 
 // rewritten puts names for what is not the same everywhere.
 func (m *met) rewritten(text string) string {
 	text = m.rewrite.Replace(text)
 	text = anAddress.ReplaceAllString(text, "at address 0x7f0000400000")
+	text = someFlags.ReplaceAllString(text, "Flags 0x8000")
+	text = strings.ReplaceAll(text, itoa(ToEnd), "ToEnd")
 	page := os.Getpagesize()
 	return aNumber.ReplaceAllStringFunc(text, func(n string) string {
 		switch {
