@@ -12,15 +12,15 @@ import (
 // an error whose text says what was asked for, of which file, and what was there
 // instead. Test for them with [errors.Is]. A system call that fails comes back as
 // an [*fs.PathError] with the system's error inside. What a system, a file system
-// or a driver lacks is [errors.ErrUnsupported].
+// or a driver cannot do is [errors.ErrUnsupported].
 var (
-	// ErrClosed means that the region was closed, before the call or during
-	// it. It is fs.ErrClosed.
+	// ErrClosed means that the region was closed, before the call or during it. It
+	// wraps [fs.ErrClosed].
 	ErrClosed = errClosed() // "mmap: region is closed"
 
 	// ErrReadOnly means a store to a region that does not allow it, or a change
-	// of the size of a file that the region may only read. It is
-	// fs.ErrPermission.
+	// of the size of a file that the region may only read. It wraps
+	// [fs.ErrPermission].
 	ErrReadOnly = errReadOnly() // "mmap: region is read-only"
 
 	// ErrRange means an offset, a length or a sum of the two that is negative,
@@ -32,8 +32,8 @@ var (
 	// the system needs.
 	ErrAlignment = errors.New("mmap: not aligned")
 
-	// ErrLayout means that a type does not have the same bytes on every
-	// architecture, or that ToEnd leaves no whole number of elements.
+	// ErrLayout means that a type does not have the same bytes on every architecture,
+	// or that [ToEnd] leaves no whole number of elements.
 	ErrLayout = errors.New("mmap: no single layout")
 
 	// ErrTruncated means that the file no longer has the byte: this process or

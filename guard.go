@@ -16,42 +16,45 @@ import (
 // that cannot be accessed, Guard stops fn there and returns a [*FaultError]: the
 // region was closed, its file was truncated, it has become read-only, or the system
 // could not supply or store the page. A bad index, and a store through a view that was
-// made read-only, are no faults. They panic through Guard as without it. The compiler
-// may leave out a load whose result is not used, and then there is no fault.
+// made while the region was read-only, are not faults. They panic through Guard as
+// they do without it. The compiler may leave out a load whose result is not used. Then
+// there is no fault.
 //
-// Without a fault, Guard costs about ten nanoseconds and no allocation. It may be
-// called from any number of goroutines at a time, and may last as long as the program:
-// fn may be a main loop that waits in between. A variable of fn's surroundings
-// that fn changes lives on the heap, and a tight loop over it is three to eight
-// times slower: use a variable of fn's own, and store it once at the end.
+// Without a fault, Guard costs about ten nanoseconds and no allocation. Any number of
+// goroutines may call it at a time. It may last as long as the program: fn may be a
+// main loop that waits in between. A variable outside fn that fn changes lives on the
+// heap, and a tight loop that changes it is three to eight times slower. So use a
+// variable inside fn, and store it to the outer one once at the end.
 //
 // # After a fault
 //
 // As after any panic, fn's deferred calls run, and what fn was in the middle of
-// stays half done. So a Guard belongs around code that loads and stores, and holds
+// stays half done. So put Guard around code that loads and stores, and that holds
 // nothing that others wait for. The deferred calls run before Guard looks for the
 // cause: if they close the region, the cause is ErrClosed.
 //
-// Guards nest, and the innermost gets the fault. A panic that is no fault in a
-// region passes through with its value and its stack. So does a fault in memory of
-// others, which without Guard would have ended the process.
+// Guards nest, and the innermost gets the fault. A panic that is not a fault in a
+// region passes through with its value and its stack. So does a fault in memory
+// that is not a region's, as a panic: without Guard it would have ended the
+// process.
 //
 // # What Guard cannot reach
 //
 // Where Go cannot recover from a fault, it ends the process, as without Guard:
 //
-//   - On other goroutines. Those that fn starts are such, and those of [iter.Pull].
+//   - On other goroutines. Those that fn starts are other goroutines, and so are
+//     those of [iter.Pull].
 //   - In C code.
 //   - In copy(b[1:], b) and the like, where raw memory overlaps itself upwards, in
 //     programs for 386, and on amd64 processors without AVX. [Region.WriteAt] and
 //     [View.CopyFrom] are safe there.
-//   - Where the Go runtime copies under a lock of its own. A send of an element of raw
-//     memory to a channel does.
-//   - Where code recovers by itself, as package fmt does. It takes the fault for a
-//     panic of its own.
+//   - Where the Go runtime copies under a lock of its own, as when an element of raw
+//     memory is sent to a channel.
+//   - Where code recovers by itself, as package fmt does. There the process goes on,
+//     but that code takes the fault for a panic of its own.
 //
 // A system call that is given raw memory does not fault. It returns the system's
-// error for a bad address (EFAULT). What to do instead: copy first, with
+// error for a bad address (EFAULT). In all these cases, copy first, with
 // [Region.ReadAt], [View.CopyTo] or [Get], and hand on the copy.
 func Guard(fn func() error) (err error) {
 	s := scope{fn: fn, epoch: currentEpoch.Load(), old: debug.SetPanicOnFault(true)}
@@ -63,22 +66,22 @@ func Guard(fn func() error) (err error) {
 
 // A FaultError is an access to mapped memory that could not be made.
 type FaultError struct {
-	// Region is where the access was. It is nil if only raw memory was left of
-	// the region.
+	// Region is the region that was accessed. It is nil if only raw memory was left
+	// of it.
 	Region *Region
 
-	// Offset is that of a byte that could not be accessed, in bytes from the
-	// beginning of the region. For the access of one value it is the first such
-	// byte. (Linux on s390x reports addresses in whole pages, and Offset is then
-	// that of the page. A 32-bit MIPS accesses a float64 in two halves, the second
-	// one first, and Offset may be that of the second.)
+	// Offset is the offset of a byte that could not be accessed, in bytes from the
+	// region's first. For the access of one value it is the first such byte.
+	// (Linux on s390x reports addresses in whole pages, and Offset is then that of
+	// the page. A 32-bit MIPS accesses a float64 in two halves, the second one
+	// first, and Offset may be that of the second.)
 	Offset int
 
-	// Err is ErrClosed, ErrTruncated, ErrReadOnly or ErrIO. The processor does
-	// not tell a load from a store, nor how things were a moment ago. So where
-	// the access would be possible by now, Err is the likeliest cause: what this
-	// process took away last, then a disk that refused a store, then another
-	// process that truncated the file and extended it again.
+	// Err is [ErrClosed], [ErrTruncated], [ErrReadOnly] or [ErrIO]. The
+	// processor does not tell a load from a store, nor how things were a moment
+	// ago. So where the access would be possible by now, Err is the likeliest
+	// cause. The order is: what this process took away last, a disk that refused
+	// a store, another process that truncated the file and extended it again.
 	Err error
 
 	name string
@@ -87,7 +90,8 @@ type FaultError struct {
 	size int64  // how many it has
 }
 
-// Error says at which offset, of which file, and Err, with how many bytes there are.
+// Error returns a text with the offset, the file, the cause, and how many bytes there
+// are if that is known.
 func (e *FaultError) Error() string {
 	why := strings.TrimPrefix(fmt.Sprint(e.Err), "mmap: ")
 	switch {
