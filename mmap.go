@@ -11,8 +11,8 @@ import (
 type Mode int
 
 const (
-	// ReadOnly regions can be read. A store is an error, a panic of a view, or a fault
-	// in raw memory.
+	// ReadOnly regions can be read. A store is an error of a function, a panic of a
+	// view, or a fault in raw memory.
 	ReadOnly Mode = iota
 
 	// ReadWrite regions share their stores with the file, and with every other
@@ -45,7 +45,7 @@ func (m Mode) String() string {
 type HugePages int
 
 const (
-	// NoHugePages asks for nothing: the system's default applies.
+	// NoHugePages asks for none: the system's default applies.
 	NoHugePages HugePages = iota
 
 	// TransparentHugePages lets the system use huge pages where it can
@@ -77,61 +77,64 @@ func (h HugePages) String() string {
 }
 
 // Config holds every option of a mapping. The zero Config maps a whole file
-// read-only; the functions Open, Create, OpenOrCreate, Map and Anonymous are its
-// methods.
+// read-only. The functions [Open], [Create], [OpenOrCreate], [Map], [Anonymous]
+// and [Shared] call its methods.
 //
 // Together the fields say all that mmap(2) can be told: addr is Addr, length is
 // Length, prot is Mode and Exec, flags is Mode, HugePages and Flags, fd is the
 // file, and offset is Offset.
 type Config struct {
-	// Mode is the access asked for. The regions of Create, OpenOrCreate and
-	// Anonymous are ReadWrite, whether Mode says so or is left at ReadOnly.
-	// CopyOnWrite is an error there.
+	// Mode is the access asked for. The regions of Create, OpenOrCreate,
+	// Shared and Anonymous are ReadWrite, whether Mode says so or is left
+	// at ReadOnly. CopyOnWrite is an error there.
 	Mode Mode
 
 	// Offset is the first byte of the file to map, in bytes. It need not be a
-	// multiple of the page size: the region begins at exactly this byte. It
-	// must be 0 for Anonymous.
+	// multiple of the page size: the region begins at exactly this byte. For
+	// Anonymous it must be 0.
 	Offset int64
 
-	// Length is the number of bytes to map; 0 means from Offset to the end of
-	// the file. Most devices have no end, so they need one.
+	// Length is the number of bytes to map; 0 means from Offset to the end of the
+	// file. Most devices have no end, so they need a Length.
 	Length int64
 
-	// Reserve is the address space to hold, in bytes, Length included: what Cap
-	// reports, and how far Resize and Refresh can reach. Less than Length means
-	// Length, and then nothing can grow. It costs neither memory nor disk until it
-	// is grown into. Only regular files and memory can grow.
+	// Reserve is the address space to hold, in bytes, Length included. It is what
+	// [Region.Cap] returns, and how far [Region.Resize] and [Region.Refresh] can
+	// reach. Less than Length means Length, and then nothing can grow. It costs
+	// neither memory nor disk until it is grown into. Only regular files and
+	// memory can grow.
 	Reserve int64
 
 	// Addr, unless 0, is the address that the region's first byte must have.
 	// It must have the same remainder as Offset when divided by the page size.
-	// Mapping fails, and changes nothing, if any of the address space is taken;
-	// page 0, which nil points into, always is. The space of a closed region is
-	// taken until the collector has found that nothing reaches it.
+	// Mapping fails, and changes nothing, if any of that address space is
+	// taken. Page 0, which nil points into, always is. The space of a closed
+	// region is taken until the collector has found that nothing reaches it.
 	Addr uintptr
 
-	// Populate brings every page into memory before the mapping is returned,
-	// and reports what could not be: see [Region.Populate].
+	// Populate brings every page into memory before the mapping is returned, and
+	// reports an error if one could not be: see [Region.Populate].
 	Populate bool
 
-	// Lock keeps the pages in memory, as mlock(2) does; RLIMIT_MEMLOCK applies, on
-	// Windows the minimum working set (SetProcessWorkingSetSizeEx).
-	// What Resize and Refresh add is locked as well.
+	// Lock keeps the pages in memory, as mlock(2) does. RLIMIT_MEMLOCK limits it,
+	// on Windows the minimum working set (SetProcessWorkingSetSizeEx). What Resize
+	// and Refresh add is locked as well.
 	Lock bool
 
 	// HugePages chooses the size of the pages.
 	HugePages HugePages
 
-	// Sparse makes Create, OpenOrCreate and Resize leave disk blocks unallocated
-	// until they are stored to. A store on a full disk is then a fault with
-	// ErrIO, where without Sparse the call would have failed.
+	// Sparse makes Create, OpenOrCreate, Shared and Resize leave disk blocks
+	// unallocated until they are stored to. On a full disk, a store is then
+	// a fault with [ErrIO]. Without Sparse, the call itself would have
+	// failed.
 	Sparse bool
 
 	// Exec makes the memory executable too.
 	Exec bool
 
-	// Perm is the mode of a file that is created, before umask; 0 means 0o600.
+	// Perm is the mode of a file that is created, before umask; 0 means 0o600. For
+	// Shared it must be 0.
 	Perm fs.FileMode
 
 	// Flags are further flags of mmap(2), such as unix.MAP_SYNC. Those that
@@ -140,8 +143,8 @@ type Config struct {
 	// (no mapping is ever taken by force: Addr), MAP_HUGETLB, MAP_ANONYMOUS,
 	// MAP_PRIVATE with ReadWrite, MAP_SHARED with CopyOnWrite, MAP_SYNC without
 	// a shared file. So are flags that the file cannot have: MAP_SYNC is for files
-	// on persistent memory, where ext4 or xfs is mounted with the option dax. What
-	// it makes durable is said at [Region.Sync].
+	// on persistent memory, where ext4 or xfs is mounted with the option dax.
+	// [Region.Sync] says what it makes durable.
 	Flags int
 }
 
@@ -153,9 +156,9 @@ func Open(name string, mode Mode) (*Region, error) { return Config{Mode: mode}.O
 // Config{}.Create(name, size).
 func Create(name string, size int64) (*Region, error) { return Config{}.Create(name, size) }
 
-// OpenOrCreate maps the file name ReadWrite. If the file is not there it is made;
-// what is there stays. If it is shorter than size bytes, it grows to that. It is
-// Config{}.OpenOrCreate(name, size).
+// OpenOrCreate maps the file name ReadWrite. If the file is not there, it is
+// made. If it is there, its bytes stay. If it is shorter than size bytes, it
+// grows to that. It is Config{}.OpenOrCreate(name, size).
 func OpenOrCreate(name string, size int64) (*Region, error) {
 	return Config{}.OpenOrCreate(name, size)
 }
@@ -170,15 +173,15 @@ func Anonymous(size int64) (*Region, error) { return Config{}.Anonymous(size) }
 
 // Open maps the existing file or device name as c says.
 //
-// The region owns the open file until Close: one descriptor a region. A program
-// that has more regions than RLIMIT_NOFILE allows descriptors opens the file once
-// and calls [Config.Map]. Closing a file releases the fcntl(2) record locks that
-// the process has on it, through whatever descriptor: a program that uses such locks
-// calls Map too.
+// The region owns the open file until Close: each region has one descriptor. A
+// program that needs more regions than RLIMIT_NOFILE allows descriptors opens each
+// file once, and calls [Config.Map] for every region. When a process closes any
+// descriptor of a file, the system releases all fcntl(2) record locks that the
+// process has on the file. So a program that uses such locks calls Map too.
 //
-// An empty file gives a region of Len 0. The error is an [*fs.PathError] if a
-// system call fails, and wraps ErrRange if Offset and Length do not lie within a
-// regular file. What cannot be mapped, such as a directory or a pipe, is
+// An empty file gives a region of Len 0. If a system call fails, the error is an
+// [*fs.PathError]. If Offset and Length do not lie within a regular file, it
+// wraps ErrRange. What cannot be mapped, such as a directory or a pipe, is
 // errors.ErrUnsupported.
 func (c Config) Open(name string) (*Region, error) {
 	if err := c.check("map", name, regular); err != nil {
@@ -198,11 +201,11 @@ func (c Config) Open(name string) (*Region, error) {
 
 // Create makes the file name, or empties the one that is there. It gives it size
 // bytes of zeros, and maps it ReadWrite as c says. Offset and Length choose the part
-// of it to map. Unless c.Sparse, its disk blocks are allocated first: on a
-// full disk Create fails at once. Where the file system cannot allocate, the pages
-// are made ready to be stored to instead, which makes it do so.
+// of it to map. Unless c.Sparse, its disk blocks are allocated first: on a full disk
+// Create fails at once. Where the file system has no call for that, the pages are
+// made ready to be stored to instead, which makes it allocate them.
 //
-// If Create fails, a file that it made is gone again. One that was there is as
+// If Create fails, a file that it made is removed again. A file that was there is as
 // before, or empty. The region owns the file, as with Open. Its first Sync also makes
 // the file's name durable.
 func (c Config) Create(name string, size int64) (*Region, error) {
@@ -210,10 +213,10 @@ func (c Config) Create(name string, size int64) (*Region, error) {
 }
 
 // OpenOrCreate maps the file name ReadWrite as c says, and makes it if it is not
-// there. What is there stays. If the file is shorter than size bytes it grows to
-// that, with disk blocks allocated unless c.Sparse; it never gets shorter. Offset
-// and Length choose the part to map: with Length 0, all from Offset on, however
-// long the file is.
+// there. If it is there, its bytes stay. If it is shorter than size bytes, it
+// grows to that, with disk blocks allocated unless c.Sparse. It never gets
+// shorter. Offset and Length choose the part to map: with Length 0, all from
+// Offset on, however long the file is.
 //
 // If OpenOrCreate fails the file stays, empty if it was just made. The region owns
 // the file, as with Open. Its first Sync also makes the file's name durable.
@@ -337,15 +340,15 @@ func (c Config) fill(m *mapping, st status, op string, size int64, how making) (
 // Map maps the open file or device f as c says. f's mode must allow what c.Mode
 // asks.
 //
-// The region borrows f and duplicates nothing. As long as f is open, Resize,
-// Refresh, Flush and the exact cause of a fault go through it. f may be closed at
-// any time: the bytes and Close work on. What else needs the file then returns an
-// error that is fs.ErrClosed, a missing byte is ErrTruncated, and what Sync can do
-// is said there.
+// The region borrows f and duplicates nothing. Resize, Refresh, Flush and the
+// exact cause of a fault need f to be open. f may be closed at any time: accesses
+// and Close go on working. A method that needs the file then returns an error that
+// wraps [fs.ErrClosed]. A missing byte is ErrTruncated. [Region.Sync] says what it
+// can still do.
 //
 // Nothing that the package does with f releases an fcntl(2) lock. A flock(2) lock that
-// was taken through f and not unlocked lasts until f and the region are closed: every
-// mapping keeps the open file.
+// was taken through f and not unlocked lasts until f and the region are closed,
+// because every mapping keeps the open file.
 func (c Config) Map(f *os.File) (*Region, error) {
 	if f == nil {
 		return nil, failf(os.ErrInvalid, "map: the *os.File is nil")
