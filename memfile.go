@@ -10,19 +10,19 @@ import (
 // Memory with a descriptor: to share with a child process, and to seal.
 
 // MemFile makes a file of size bytes that lives in memory (memfd_create(2)). No folder
-// has its name. It is gone when nobody has it open or mapped. The name is for people
-// only: in /proc, in errors, and as the file's Name. The bytes are zero, and take
-// memory when they are stored to.
+// has its name. It is gone when nobody has it open or mapped. The name is only for
+// people to read: in /proc, in errors, and as the file's Name. The bytes are zero, and
+// take memory only when they are stored to.
 //
-// Hand it to a child process through exec.Cmd.ExtraFiles, and map it on both sides
-// with [Map]. It grows by [Region.Resize], and the other side takes that up by
-// [Region.Refresh]. No part of it is executable, and [Seal] keeps it from being
-// changed. The caller closes the file; regions of it live on.
+// Hand the file to a child process through the ExtraFiles of [os/exec.Cmd], and
+// map it on both sides with [Map]. [Region.Resize] makes it grow, and the other
+// side takes that up by [Region.Refresh]. No part of it is executable, and [Seal]
+// keeps it from being changed. The caller closes the file; regions of it live on.
 //
 // A negative size is ErrRange. A name with a zero byte is [os.ErrInvalid], and one of
-// more than 249 bytes an error of the system's. Systems other than Linux have no such
-// files: errors.ErrUnsupported. Any goroutine may call it at any time, as it may call
-// Seal and SealsOf.
+// more than 249 bytes is an error of the system. Systems other than Linux have no
+// such files: errors.ErrUnsupported. Any goroutine may call MemFile, Seal and SealsOf
+// at any time.
 func MemFile(name string, size int64) (*os.File, error) {
 	switch {
 	case size < 0:
@@ -40,8 +40,8 @@ func MemFile(name string, size int64) (*os.File, error) {
 	return nil, asked(name, err, "make memory file %s of %d bytes", name, size)
 }
 
-// Seals are what can no longer be done to a memory file. They hold for everybody who
-// has it. See fcntl(2), File Sealing.
+// Seals say what can no longer be done to a memory file. They hold for everybody who
+// has the file. See fcntl(2), File Sealing.
 type Seals int
 
 const (
@@ -53,7 +53,7 @@ const (
 	SealGrow
 	// SealWrite: no byte changes.
 	SealWrite
-	// SealFutureWrite: only the mappings that are there already change bytes. Linux 5.1.
+	// SealFutureWrite: only mappings that are there already can change bytes. Linux 5.1.
 	SealFutureWrite
 )
 
@@ -76,24 +76,25 @@ func (s Seals) String() string {
 	return strings.Join(names, "|")
 }
 
-// Seal adds seals to a file of [MemFile]. None can be taken back, and they hold for
-// everybody.
+// Seal adds seals to a file of [MemFile]. No seal can be taken back, and each holds
+// for everybody.
 //
 // A file sealed with SealShrink cannot be truncated. So no access to a region of it
 // faults, whatever others do. A side that does not trust the other looks first:
-// [SealsOf] says what it can rely on. SealShrink makes the size safe and not the
-// bytes. What the other side can still store may change between two looks: copy it
-// once, check the copy, and use the copy.
+// [SealsOf] says what it can rely on. SealShrink makes the size safe, but not the
+// bytes. Bytes that the other side can store to may change between two looks: copy
+// them once, check the copy, and use the copy.
 //
-// SealWrite needs that nobody can store through a mapping: in no process a ReadWrite
-// region of the file is open, nor one that Map made of a file open for writing. Otherwise
-// the error says so. Before Linux 6.7 a file with SealWrite can be mapped CopyOnWrite
-// only. SealFutureWrite has neither limit: the side that sealed goes on storing through
-// its region, and all others only read.
+// SealWrite works only while nobody can store through a mapping. No process may have an
+// open ReadWrite region of the file, nor any region that Map made of a file open for
+// writing. Otherwise the error says so. Before Linux 6.7 a file with SealWrite can be
+// mapped CopyOnWrite only. SealFutureWrite has neither limit: the side that sealed goes
+// on storing through its region, and all others can only read.
 //
-// Sealed against it, [Region.Resize] fails with fs.ErrPermission. So does Seal after
-// SealSeal, and for a file that is not open for writing. For a file that is no memory
-// file the error is errors.ErrUnsupported, for a closed one [os.ErrClosed].
+// A [Region.Resize] that a seal forbids fails with fs.ErrPermission. So does
+// Seal after SealSeal, and for a file that is not open for writing. For a file that
+// is not a memory file the error is errors.ErrUnsupported, for a closed one
+// [os.ErrClosed].
 func Seal(f *os.File, s Seals) error {
 	if f == nil {
 		return failf(os.ErrInvalid, "seal: the *os.File is nil")
@@ -104,10 +105,11 @@ func Seal(f *os.File, s Seals) error {
 	return sealing(f, "add "+s.String()+" to the seals of", func(h handle) error { return h.seal(s) })
 }
 
-// SealsOf returns the seals of a memory file, however it was made: a process looks
-// at them before it relies on a file that another one gave it. A file of a tmpfs, as
-// [Shared] has them, has SealSeal only. For a file that is no memory file the error is
-// errors.ErrUnsupported, for a closed one [os.ErrClosed], and there are no seals.
+// SealsOf returns the seals of a memory file, however the file was made. A process
+// looks at them before it relies on a file that another process gave it. A file on a
+// tmpfs, such as those of [Shared], has SealSeal only. For a file that is not a memory
+// file the error is errors.ErrUnsupported, for a closed one [os.ErrClosed]. The seals
+// are then 0.
 func SealsOf(f *os.File) (s Seals, err error) {
 	if f == nil {
 		return 0, failf(os.ErrInvalid, "look at the seals: the *os.File is nil")

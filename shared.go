@@ -8,49 +8,52 @@ import (
 	"strings"
 )
 
-// Shared maps the memory of a name, ReadWrite: all processes of one user that say the
-// same name have the same bytes. If it is not there it is made, of zeros. If it is
-// shorter than size bytes, it grows to that. It never gets shorter. It stays until
-// [RemoveShared] or the next start of the machine. It is Config{}.Shared(name, size).
+// Shared maps the memory that has this name, ReadWrite. All processes of one user
+// that give the same name have the same bytes. If the memory is not there, it is
+// made, of zeros. If it is shorter than size bytes, it grows to that. It never gets
+// shorter. It stays until [RemoveShared] or the next start of the machine. It is
+// Config{}.Shared(name, size).
 func Shared(name string, size int64) (*Region, error) { return Config{}.Shared(name, size) }
 
-// Shared maps the memory of a name ReadWrite, as c says: see the function [Shared].
-// Offset and Length choose the part to map: with Length 0, all from Offset on, which with
-// a size of 0 may be nothing. With c.Reserve the region can follow when the memory grows
-// ([Region.Refresh]), and can make it grow ([Region.Resize]).
+// Shared maps the memory that has this name ReadWrite, as c says: see the function
+// [Shared]. Offset and Length choose the part to map: with Length 0, all from Offset on.
+// With a size of 0 that may be nothing. With c.Reserve the region can take up what
+// others add to the memory ([Region.Refresh]), and can make the memory grow
+// ([Region.Resize]).
 //
-// What is there may be left from a program that was killed in the middle of its work:
-// give it a header that says what is valid. The programs have to agree on who removes the
-// name: the one that ends last, or nobody. After it is removed, those who have it
-// mapped keep the old memory, do not notice, and meet nobody new.
+// What is there may be left from a program that was killed in the middle of its work. So
+// give the memory a header that says what is valid. The programs have to agree on who
+// removes the name: the one that ends last, or nobody. Processes that have the memory
+// mapped do not notice that its name was removed. They keep the old memory, and no new
+// process joins them.
 //
 // The name is one element of a path, such as "example.com-prices". On Linux the memory
 // is the file of that name in /dev/shm. C opens the same by
 // shm_open("/example.com-prices", O_RDWR|O_CREAT, 0600). Where there is no such folder,
-// it is a file of [os.TempDir], so that all who share must have the same TMPDIR.
-// [Region.Name] and errors have the whole path.
+// it is a file in [os.TempDir], so all processes that share it must have the same
+// TMPDIR. [Region.Name] and errors have the whole path.
 //
-// Processes may call it at the same time; all map the same memory. What it adds is
-// allocated, unless c.Sparse, so that no access faults for want of memory: too little is
-// an error now. What others made with holes keeps them. If Shared fails, the memory may be
-// there, or longer. The region owns the file, as with [Open]. Any process of the user can
-// truncate it: [Guard].
+// Processes may call Shared at the same time; all map the same memory. What it adds is
+// allocated, unless c.Sparse: if there is too little memory, Shared fails, and no later
+// access faults for want of it. Holes that others made stay holes. If Shared fails, the
+// memory may still have been made, or made longer. The region owns the file, as with
+// [Open]. Any process of the user can truncate it: use [Guard].
 //
 // Another user could take the name first. So Shared maps only a regular file that
 // belongs to this process's effective user, has no permissions for group and others,
 // and no second name (a hard link). It looks at the file that it has opened; it neither
-// follows a symbolic link nor waits for the other end of a pipe. Anything else is
-// [fs.ErrPermission], in a sentence that says what is there, and stays as it is. A
-// program that must not be kept out in this way hands a [MemFile] to its children.
+// follows a symbolic link nor waits for the other end of a pipe. Anything else stays as
+// it is, and the error is [fs.ErrPermission] and says what is there. A program that
+// must not be kept out in this way hands a [MemFile] to its children.
 //
 // In /dev/shm nothing is durable, and [Region.Sync] has nothing to do. A name that is
-// not one element of a path is [os.ErrInvalid], a negative size ErrRange. A c.Perm is
-// errors.ErrUnsupported, because nobody else may open the memory. Any goroutine may call
-// it at any time.
+// not one element of a path is [os.ErrInvalid], a negative size ErrRange. A c.Perm other
+// than 0 is errors.ErrUnsupported, because nobody else may open the memory. Any
+// goroutine may call Shared at any time.
 //
-// On Windows neither owner nor permissions are looked at: the temporary folder is the
-// user's own, and its access list keeps others out. That of some services is open to
-// others.
+// On Windows neither owner nor permissions are checked: the temporary folder is the
+// user's own, and its access list keeps others out. The temporary folder of some
+// services is open to others.
 func (c Config) Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
 		return nil, failf(ErrRange, "share %q: the size of %d bytes may not be negative", name, size)
@@ -94,13 +97,14 @@ func (c Config) Shared(name string, size int64) (*Region, error) {
 	return r, nil
 }
 
-// RemoveShared removes a name that [Shared] made. The memory stays for those who have it
-// mapped, and goes with the last of them. From then on the name is that of new memory.
+// RemoveShared removes a name that [Shared] made. The memory stays for the processes
+// that have it mapped, and goes with the last of them. From then on, Shared makes new
+// memory under the name.
 //
-// A name that is not there is [fs.ErrNotExist], and one that another user made
-// [fs.ErrPermission]; root may remove that. A symbolic link is removed itself. A
-// directory is an error. Any goroutine may call it at any time. On Windows a name cannot
-// be removed as long as anyone has the memory mapped.
+// A name that is not there is [fs.ErrNotExist]. A name that another user made is
+// [fs.ErrPermission], except for root, which may remove it. Of a symbolic link, the link
+// itself is removed. A directory is an error. Any goroutine may call RemoveShared at any
+// time. On Windows a name cannot be removed as long as anyone has the memory mapped.
 func RemoveShared(name string) error {
 	path, err := sharedPath("remove shared memory", name)
 	if err != nil {
