@@ -12,23 +12,23 @@ import (
 
 // An Advice says how a program is going to use memory. See [Region.Advise].
 //
-// Below stands what each means to Linux (madvise(2)), for pages of a file and for
-// private memory: that of Anonymous, and the pages of a CopyOnWrite region that were
-// stored to. Most are hints, which change no byte. Those that lose bytes say so.
+// Below stands what each one means on Linux (madvise(2)). Private memory is that of
+// Anonymous, and the pages of a CopyOnWrite region that were stored to. Most advice
+// is a hint, which changes no byte. Where bytes are lost, it says so.
 //
 // Other systems have less. Unixes have Normal, Sequential, Random, WillNeed, DontNeed
-// and Free, FreeBSD and DragonFly DontDump and DoDump too. Windows has Normal and
-// WillNeed.
+// and Free. FreeBSD and DragonFly have DontDump and DoDump too. Windows has Normal
+// and WillNeed.
 type Advice int
 
 const (
-	// Normal takes Sequential and Random back.
+	// Normal takes back Sequential and Random.
 	Normal Advice = iota
-	// Sequential: the bytes will be read in order. The system reads a file
-	// further ahead, and gives pages up soon after they were read.
+	// Sequential: the bytes will be read in order. The system reads further ahead in
+	// a file, and gives pages up soon after they were read.
 	Sequential
-	// Random: the bytes will be read in no order. The system reads nothing of a file
-	// ahead: each fault brings one page.
+	// Random: the bytes will be read in no order. The system does not read ahead in a
+	// file: each fault brings in one page.
 	Random
 	// WillNeed: the bytes will be read soon. The system begins to read those of a
 	// file, and swapped memory, and does not wait for it. See [Region.Populate],
@@ -36,7 +36,7 @@ const (
 	WillNeed
 	// DontNeed: the bytes are not needed soon. On Linux, private memory loses its
 	// contents: Anonymous reads as zero afterwards, CopyOnWrite as the file.
-	// Shared pages keep their bytes. On other systems all do.
+	// Shared pages keep their bytes. On other systems all pages do.
 	DontNeed
 	// Cold: the pages are the first to go when memory is short. Linux 5.4.
 	Cold
@@ -46,10 +46,10 @@ const (
 	// to a page. It reads as before or as zero. Linux 4.5; not for files.
 	Free
 	// Remove loses the bytes for everybody: it makes a hole in the file. A hole reads
-	// as zero and takes no space on the disk. The region must be ReadWrite. For
+	// as zero and takes no space on the disk. The region must be ReadWrite. It is for
 	// shared memory, and for files whose file system can do it. Linux 2.6.16.
 	Remove
-	// HugePage: use transparent huge pages. For memory, tmpfs where its mount
+	// HugePage: use transparent huge pages. It is for memory, for a tmpfs whose mount
 	// allows it, and for files as far as the file system does. Linux 2.6.38.
 	HugePage
 	// NoHugePage: use none. Linux 2.6.38.
@@ -65,17 +65,17 @@ const (
 	PopulateWrite
 	// DontDump: core dumps leave the pages out. Linux 3.4.
 	DontDump
-	// DoDump takes DontDump back. Linux 3.4.
+	// DoDump takes back DontDump. Linux 3.4.
 	DoDump
 	// WipeOnFork: a child of fork(2) finds zeros. For private memory. Linux 4.14.
 	// A program that Go starts begins without any of these pages.
 	WipeOnFork
-	// KeepOnFork takes WipeOnFork back. Linux 4.14.
+	// KeepOnFork takes back WipeOnFork. Linux 4.14.
 	KeepOnFork
 	// Mergeable: pages of private memory with the same contents may become one, until
 	// somebody stores to them (KSM). Linux 2.6.32.
 	Mergeable
-	// Unmergeable takes Mergeable back, and makes the pages several again. Linux 2.6.32.
+	// Unmergeable takes back Mergeable, and makes the pages several again. Linux 2.6.32.
 	Unmergeable
 )
 
@@ -93,19 +93,19 @@ func (a Advice) String() string {
 
 // Advise tells the system how the n bytes at off are going to be used. n may be
 // ToEnd. Advice is for whole pages: it goes to every page that holds one of the
-// bytes. But advice that loses bytes goes only to pages that lie within the range
-// and within the region as a whole.
+// bytes. But advice that loses bytes goes only to pages that lie wholly within
+// the range and the region.
 //
-// It holds for the pages that are there now: what Resize adds has none. Advice that
-// the system does not have, or not for this kind of memory, is
-// errors.ErrUnsupported. The error says which version has it. The mapping works on
-// without it.
+// It holds for the pages that are there now: what Resize adds has no advice. Advice
+// that the system does not have, or not for this kind of memory, is
+// errors.ErrUnsupported. The error says which version has it. The mapping goes on
+// working without it.
 //
 // Devices are not touched: WillNeed, PopulateRead and PopulateWrite do nothing to
-// them. Remove and PopulateWrite of a ReadOnly region are ErrReadOnly. If
-// PopulateRead or PopulateWrite cannot bring a page in, the error is a
-// [*FaultError], as it is for [Region.Populate]. After Close, or if it happens
-// meanwhile, the error is ErrClosed.
+// them. Remove is ErrReadOnly unless the region is ReadWrite, and so is
+// PopulateWrite of a ReadOnly region. If PopulateRead or PopulateWrite cannot
+// bring a page in, the error is a [*FaultError], as it is for [Region.Populate].
+// After Close, or if it happens meanwhile, the error is ErrClosed.
 func (r *Region) Advise(off, n int, advice Advice) error {
 	m, err := r.valid("advise")
 	if err != nil {
@@ -170,13 +170,12 @@ func (m *mapping) wholePages(off, n int) (from, to uintptr) {
 }
 
 // Lock keeps the pages that hold the n bytes at off in memory, and returns when
-// they are there: they are neither written to swap space nor given up (mlock(2),
-// VirtualLock). n may be ToEnd. What Resize adds is not locked, unless Config.Lock
-// was set.
+// they are there. They are then neither written to swap space nor given up
+// (mlock(2), VirtualLock). n may be ToEnd. What Resize adds is not locked, unless
+// [Config].Lock was set.
 //
-// Locks do not nest: one Unlock undoes any number of them. Two ranges that share a
-// page share its lock, within a region and not between regions. Close undoes them
-// all.
+// Locks do not nest: one Unlock undoes any number of them. Two ranges of a region
+// that share a page share its lock; two regions do not. Close undoes all locks.
 //
 // If Lock fails, no page of the range is locked. The error names the limit, or is a
 // [*FaultError] for a page that cannot be had. After Close, or if it happens
@@ -207,7 +206,7 @@ func (r *Region) Lock(off, n int) error {
 }
 
 // Unlock undoes [Region.Lock] for the pages that hold the n bytes at off. n may be
-// ToEnd. It is no error if some are not locked. After Close, or if it happens
+// ToEnd. It is not an error if some are not locked. After Close, or if it happens
 // meanwhile, the error is ErrClosed.
 func (r *Region) Unlock(off, n int) error {
 	m, err := r.valid("unlock")
@@ -250,16 +249,16 @@ func (m *mapping) lockPages(off, n int) error {
 	return pathError(m.name, err)
 }
 
-// Resident says which pages of the n bytes at off are in memory: one bool for each
-// page of PageSize bytes, the one that holds byte off first. n may be ToEnd. The
-// answer may be out of date when it arrives.
+// Resident says which of the pages that hold the n bytes at off are in memory. It
+// returns one bool for each page of PageSize bytes, beginning with the page that
+// holds byte off. n may be ToEnd. The answer may be out of date when it arrives.
 //
 // For a page of a file, Linux says whether anybody has brought it into memory
 // (mincore(2)). It tells that only for files that the process owns or may write.
 // For others it says true (since 5.2). Windows says whether the page is in this
-// process's working set (QueryWorkingSetEx). A system that does not tell, such as
-// OpenBSD or Solaris, is errors.ErrUnsupported. After Close, or if it happens
-// meanwhile, the error is ErrClosed.
+// process's working set (QueryWorkingSetEx). On a system that does not tell, such
+// as OpenBSD or Solaris, the error is errors.ErrUnsupported. After Close, or if
+// it happens meanwhile, the error is ErrClosed.
 func (r *Region) Resident(off, n int) ([]bool, error) {
 	m, err := r.valid("ask for residency")
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 )
 
 // A Region owns a mapping of a file, a device or memory. It comes from [Open],
-// [Create], [OpenOrCreate], [Map], [Anonymous] or the methods of [Config].
+// [Create], [OpenOrCreate], [Map], [Anonymous], [Shared] or the methods of [Config].
 //
 // Its base address is fixed until the garbage collector finds that no Region and
 // no view of it can be reached. Every method may be called at any time from any
 // goroutine, Close included. A method that meets a closed region returns
-// ErrClosed. All offsets and lengths are in bytes, counted from the region's first
-// byte, and need no alignment.
+// ErrClosed, except Close itself. All lengths are in bytes, and all offsets are in
+// bytes from the region's first. They need no alignment.
 //
 // A Region is a small handle, like an [os.File]: a copy of it is a handle on the
 // same mapping. A nil or zero Region has no bytes, and its methods return
@@ -35,9 +35,9 @@ func (r *Region) valid(op string) (*mapping, error) {
 }
 
 // RegionOf returns the region whose raw memory b begins in, and the offset of b's
-// first byte. It finds a closed region too, as long as something keeps it. It
-// returns nil if b's memory is no region's, or if only raw memory is left of the
-// region. Of an empty b it looks at where the pointer points.
+// first byte. It finds a closed region too, as long as a Region or a view keeps
+// it. It returns nil if b's memory is not a region's, or if only raw memory is
+// left of the region. An empty b lies where its pointer points.
 func RegionOf(b []byte) (r *Region, off int) {
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	m := registry.find(addr)
@@ -105,7 +105,7 @@ func (r *Region) Addr() uintptr {
 }
 
 // PageSize returns the size in bytes of the pages that back the region: the
-// system's, or that of the huge pages of Config.HugePages or of a file on
+// system's, or that of the huge pages of [Config].HugePages or of a file on
 // hugetlbfs. Transparent huge pages do not count.
 func (r *Region) PageSize() int {
 	if m, err := r.valid(""); err == nil {
@@ -126,15 +126,15 @@ func (r *Region) String() string {
 	return fmt.Sprintf("mmap.Region(%d of %d bytes of %s, %v)", m.len.Load(), m.cap.Load(), m.describe(), r.Mode())
 }
 
-// Bytes returns the mapped bytes themselves, Len of them with no spare capacity:
-// empty but not nil for an empty region, nil once closed.
+// Bytes returns the mapped bytes themselves, Len of them, with no spare capacity. It
+// is empty but not nil for an empty region, and nil once closed.
 //
-// This is raw memory. The slice does not keep the region open or alive, and does
-// not follow Resize. A store to it in a ReadOnly region, or an access after Close
-// or where the file was truncated, is a fault: use [Guard]. The collector cannot
-// see slices of mapped memory. So a region that handed one out is never unmapped
-// without Close, and after Close its address space is held in a quarantine. See
-// Lifetime in the package documentation.
+// This is raw memory. The slice does not keep the region open or alive, and keeps
+// its length when the region is resized. A store to it in a ReadOnly region, or
+// an access after Close or where the file was truncated, is a fault: use [Guard].
+// The collector cannot see slices of mapped memory. So a region that handed one
+// out is never unmapped without Close, and after Close its address space is held
+// in a quarantine. See Lifetime in the package documentation.
 func (r *Region) Bytes() []byte {
 	m, err := r.valid("")
 	if err != nil {
@@ -150,15 +150,15 @@ func (r *Region) Bytes() []byte {
 }
 
 // Reserved returns the memory of the whole reservation, Cap bytes with no spare
-// capacity. It is raw memory, as what [Region.Bytes] returns, and nil once closed.
+// capacity. It is raw memory, like what [Region.Bytes] returns, and nil once closed.
 //
 // What lies beyond the page of the last of Len bytes faults with ErrTruncated until
-// the region grows. If the region ends where its file ends, it is enough that the
-// file grows, whoever makes it grow. On Windows that takes a Resize or a Refresh. A
+// the region grows. If the region ends where its file ends, it is enough that
+// anybody makes the file grow. On Windows it takes a Resize or a Refresh, too. A
 // region that ends before its file does not show what follows.
 //
-// The slice reaches all of the reservation. So Close keeps all of its address
-// space, where it keeps Len bytes if only Bytes was called.
+// The slice reaches all of the reservation. So Close keeps all of its address space.
+// If only Bytes was called, it keeps Len bytes.
 func (r *Region) Reserved() []byte {
 	m, err := r.valid("")
 	if err != nil {
@@ -185,10 +185,10 @@ func (m *mapping) slice(n int) []byte {
 // may be mapped memory too, of this region or another, overlapping or not, as for
 // copy.
 //
-// At the end of the region the count is short and the error io.EOF. A negative off
-// is ErrRange. Where the file was truncated beneath the mapping, or the region is
-// closed meanwhile, the count is that of the bytes before the first that could not
-// be accessed. The error is then a [*FaultError].
+// At the end of the region the count is short and the error is io.EOF. A negative
+// off is ErrRange. Where the file was truncated beneath the mapping, or the region
+// is closed meanwhile, the count is that of the bytes before the first that could
+// not be accessed. The error is then a [*FaultError].
 //
 // If p has 64 KiB or more, pages that are not in memory are brought in by system
 // calls first. So no page fault holds up other goroutines: see Cold data in the
@@ -257,11 +257,12 @@ func (r *Region) readAt(p []byte, off int64) (int, error) {
 // be mapped memory too, of this region or another, overlapping or not, as for copy.
 //
 // At the end of the region the count is short and the error is ErrRange: a region
-// grows by Resize only. In a ReadOnly region the count is 0 and the error
+// grows by Resize only. In a ReadOnly region the count is 0 and the error is
 // ErrReadOnly. Where the file was truncated, the disk is full, or the region is
 // closed meanwhile, the count is that of the bytes before the first that could not
-// be stored. The error is then a [*FaultError]. The bytes are in the file at once
-// for every process that reads it (on OpenBSD after Sync), and durable after Sync.
+// be stored. The error is then a [*FaultError]. In a ReadWrite region the bytes
+// are in the file at once for every process that reads it (on OpenBSD after Sync),
+// and durable after Sync.
 func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 	if o, m := r.few(off, len(p)); o != nil && Mode(m.mode.Load()) != ReadOnly {
 		src, dst := unsafe.Pointer(unsafe.SliceData(p)), m.at(int(off))
@@ -328,8 +329,8 @@ func (m *mapping) outside(op string, n int, off int64, beyond error) error {
 
 // WriteTo writes the region's bytes to w, and returns how many. Where the file was
 // truncated, or the region is closed meanwhile, it writes the bytes before that and
-// returns a [*FaultError]. An [*os.File] is given the mapped bytes themselves. The
-// system makes the only copy. Any other w is given copies of at most 64 KiB, so
+// returns a [*FaultError]. An [*os.File] is given the mapped bytes themselves, so
+// the system makes the only copy. Any other w is given copies of at most 64 KiB, so
 // that no fault happens inside w's own code. The bytes are those of the mapping,
 // which on OpenBSD are not those of the file before Sync.
 func (r *Region) WriteTo(w io.Writer) (int64, error) {
@@ -380,15 +381,15 @@ func (r *Region) WriteTo(w io.Writer) (int64, error) {
 
 // Protect changes what may be done with the bytes. ReadOnly turns later stores
 // through Bytes, Slice and Ptr, and through views made while it was writable, into
-// faults with ErrReadOnly. It protects from one's own mistakes, and holds for all
-// goroutines at once.
+// faults with ErrReadOnly. It protects you from your own mistakes, and holds for
+// all goroutines at once.
 //
-// A region can go back to the mode that it was mapped with. A ReadOnly one can
-// become ReadWrite if [Map] made it of a file open for writing; otherwise the
+// A region can go back to the mode that it was mapped with. A ReadOnly region can
+// become ReadWrite if [Map] made it of a file open for writing. Otherwise the
 // system refuses. A ReadWrite region cannot become CopyOnWrite, nor the other way
 // round: errors.ErrUnsupported. Protect neither opens nor needs the file.
 //
-// A view made while the region was read-only stays unable to store.
+// A view that was made while the region was read-only can never store.
 func (r *Region) Protect(mode Mode) error {
 	m, err := r.valid("protect")
 	if err != nil {
@@ -431,18 +432,19 @@ func (r *Region) Protect(mode Mode) error {
 }
 
 // Close replaces the mapping by inaccessible address space, and gives back
-// everything else: memory, descriptor, locks. What was stored and not yet synced
-// is still written back by the system, though not at any promised time. Later
-// calls return nil.
+// everything else: memory, descriptor, locks. The system still writes back what
+// was stored and not yet synced, though at no promised time. Later calls of
+// Close return nil.
 //
 // An access that happens meanwhile or later, on whatever goroutine, through a
 // method, a view or raw memory, either meets the region's own bytes or faults. It
 // never meets another mapping. Methods return ErrClosed from then on.
 //
 // Close waits for no other method, and asks the file nothing. When it returns, or
-// waits, the memory is already inaccessible. Two waits are left, both the
-// system's: for a page fault in progress, and for close(2) of a file that the
-// region owns, which comes last. An error is that of one of these two calls.
+// waits, the memory is already inaccessible. Two waits are left, both in the
+// system: for a page fault in progress, and for close(2) of a file that the
+// region owns, which comes last. An error is that of replacing the mapping, or of
+// close(2).
 func (r *Region) Close() error {
 	m, err := r.valid("close")
 	if err != nil {
