@@ -9,14 +9,14 @@ import (
 
 // Populate brings the pages that hold the n bytes at off into memory, and returns
 // when they are there. Where memory is short, some may have left again by then. n may be
-// ToEnd. If one cannot be supplied, because the file
-// was truncated or the device failed, it returns a [*FaultError] with the offset of
-// the first such byte. After Close it is ErrClosed.
+// ToEnd. If a page cannot be supplied, because the file was truncated or the device
+// failed, Populate returns a [*FaultError] with the offset of the first byte that is
+// missing. After Close it is ErrClosed.
 //
 // It announces what is missing to the system, a MiB at a time, and waits in a
 // system call where there is one (Linux 5.14: madvise(2), MADV_POPULATE_READ).
-// Elsewhere it reads through the file first. Either way other goroutines run
-// meanwhile. In a page fault that waits for a slow disk they may not.
+// Elsewhere it first reads through the file. Either way other goroutines run
+// meanwhile. During a page fault that waits for a slow disk they may not.
 //
 // Pages of a file are loaded, and a later store to one may still take a short
 // fault. Pages of memory are made ready to be stored to. The memory of devices is

@@ -17,23 +17,24 @@ import (
 // Growing makes the file at least Offset+n bytes long, and allocates its disk
 // blocks as Create does: on a full disk nothing changes and the error says so. It
 // does not truncate a file that another process made longer before the call: what
-// that process wrote can then be read. New bytes read as zero otherwise, except
-// those that somebody had stored beyond the file's end in its last page. Processes
-// that grow a file at the same time must take turns, as with ftruncate(2). Regions
-// of one process do so by themselves. If growing fails, region and file are as
-// before.
+// that process wrote can then be read. Other new bytes read as zero, except those
+// that somebody had stored beyond the file's end in its last page. Processes that
+// grow a file at the same time must take turns, as with ftruncate(2). Regions of
+// one process do so by themselves. If growing fails, region and file are as
+// before, except that on Windows the file may stay longer.
 //
 // Shrinking truncates the file to Offset+n bytes. But if the file went on beyond
-// the region's end when the region was last mapped, refreshed or grown, the file
-// stays as it is. Memory grows and shrinks in the same way, and what it loses is
-// given back. Windows does not shorten a file while anyone has it mapped: there
-// only the region shrinks, and the error is errors.ErrUnsupported.
+// the region's end when the region was mapped, or last refreshed or grown, the
+// file stays as it is. Memory grows and shrinks in the same way, and what it
+// loses is given back to the system. Windows does not shorten a file while
+// anyone has it mapped: there only the region shrinks, and the error is
+// errors.ErrUnsupported.
 //
-// If n is negative or beyond Cap, the error is ErrRange. If the region cannot write
-// the file, it is ErrReadOnly. If the region is closed meanwhile, Resize returns
-// ErrClosed. A file that it had grown gets its old size back then, if nobody else
-// has grown it. If Map borrowed the file and it is closed by now, the error is
-// fs.ErrClosed.
+// If n is negative or beyond Cap, the error is ErrRange. If the region is not
+// ReadWrite, it is ErrReadOnly. For a device it is errors.ErrUnsupported. If the
+// region is closed meanwhile, Resize returns ErrClosed. A file that it had grown
+// then gets its old size back, if nobody else has grown it. If Map borrowed the
+// file and it is closed by now, the error is fs.ErrClosed.
 func (r *Region) Resize(n int64) error {
 	m, err := r.valid("resize")
 	if err != nil {
@@ -332,16 +333,16 @@ func (m *mapping) fromPool(op string, off, n int) error {
 }
 
 // Refresh takes up the size that another process, or another region, gave the file:
-// Len becomes the number of bytes that the file has from Offset on, at most Cap.
-// Without [Config].Reserve, Cap is what Len was at first, and a file that became longer
-// changes nothing. If Len is Cap, the file may have more. Only another mapping, with a
-// larger Reserve, can reach that. Memory and devices have no other size to take up, except
-// a block device on Linux.
+// Len becomes the number of bytes that the file has from Offset on, at most Cap. Without
+// [Config].Reserve, Cap is what Len was at first, so a file that became longer changes
+// nothing. If Len is Cap, the file may have more bytes. Only another mapping, with a
+// larger Reserve, can reach those. Memory and devices have no other size to take up,
+// except block devices on Linux.
 //
 // The file is the one that was mapped, whatever its name leads to by now. Before
-// Len changes, the last page of what is taken up is touched: a size that the
-// mapping cannot reach is an error, and Len stays as it was. If Map borrowed the
-// file and it is closed by now, the error is fs.ErrClosed.
+// Len changes, Refresh touches the last new page. If the mapping cannot reach
+// it, that is an error, and Len stays as it was. If Map borrowed the file and it
+// is closed by now, the error is fs.ErrClosed.
 //
 // On OpenBSD, Refresh takes up the size; to see what was written into pages that the
 // mapping has already, call Sync.

@@ -12,14 +12,14 @@ import (
 // call and the file's size survive a loss of power, as far as the disk keeps its
 // promises (msync(2) with MS_SYNC, fsync(2)). If Create or
 // OpenOrCreate made the region, the file's name survives too, in the directory where
-// they opened it. Whoever renames the file or made it otherwise has to make the name
-// durable.
+// they opened it. A program that renames the file, or made it in another way, has to
+// make the name durable by itself.
 //
 // A write-back that failed is never forgotten, although the system reports it only
 // once. From then on Sync returns that first error, for every region of the file
 // in this process, until all of them are closed. What was stored since the last
 // Sync that returned nil may be lost. Close the regions, look at what the file has,
-// and store it again.
+// and store again what is missing.
 //
 // If the file is now shorter than the region, Sync returns ErrTruncated, although the
 // system reports success: stores were lost, and what was read may have been zeros. That
@@ -29,20 +29,20 @@ import (
 // error too.
 //
 // If Map borrowed the file and it is closed by now, Sync still works on Linux. It
-// then finds a truncation only by whole pages that are missing, and not that the file
-// system is read-only. On other systems it returns an error.
+// then notices a truncation only if whole pages are missing, and does not notice that
+// the file system is read-only. On other systems it returns an error.
 //
 // On persistent memory (DAX), stores are in the processor's caches until Sync, also
 // with unix.MAP_SYNC in [Config].Flags. That flag makes the file's size and blocks
-// durable before a page can be stored to. So a program that writes the caches back
+// durable before a page can be stored to. So a program that writes back the caches
 // by itself, with instructions that Go has no name for, needs no Sync.
 //
 // For CopyOnWrite regions, memory and most devices there is nothing to do, and Sync
 // returns nil. If Close happens meanwhile, the error is ErrClosed, and durability
 // is unknown.
 //
-// On OpenBSD, Sync is also what makes stores visible to read(2), and what another
-// program wrote visible in the mapping. So a ReadOnly region needs it too. The
+// On OpenBSD, Sync also makes stores visible to read(2), and makes visible in the
+// mapping what another program wrote. So a ReadOnly region needs it too. The
 // pages leave memory and are read again.
 func (r *Region) Sync() error { return r.sync("sync", 0, ToEnd) }
 
@@ -152,7 +152,8 @@ func (m *mapping) stillThere(op string, off, n int) error {
 
 // Flush starts writing back the pages that hold the n bytes at off, and does not
 // wait for it (Linux: sync_file_range(2)). n may be ToEnd. It makes nothing
-// durable: only Sync does. If there is nothing to write back it returns nil.
+// durable: only [Region.Sync] does. If there is nothing to write back, it
+// returns nil.
 func (r *Region) Flush(off, n int) error {
 	m, err := r.valid("flush")
 	if err != nil {
