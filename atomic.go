@@ -18,16 +18,16 @@ type AtomicInteger interface {
 // consistent with the others, also between processes that map the same memory,
 // whatever their language. Whoever loads what a Store stored also sees what that
 // goroutine had stored before, through any view or method. So store the data first,
-// and then the flag that says that they are there.
+// and then the flag that says that the data is there.
 //
 // Indices, read-only regions and faults are as for a [View]. A bad index panics. So
 // does any method but Load of a view that was made while the region was read-only.
 // An access after Close, or where the file was truncated, is a fault: use [Guard].
 //
 // The race detector takes order from these operations as it does from those of
-// sync/atomic, and reports plain accesses beside them. On other processors than amd64
-// and arm64 it makes them in C, where a fault ends the process even under Guard.
-// Without -race it is an error there, too.
+// sync/atomic, and reports plain accesses beside them. On processors other than amd64
+// and arm64 it makes the operations in C, where a fault ends the process even under
+// Guard. Without -race, Guard returns an error there, too.
 type AtomicView[T AtomicInteger] struct {
 	// Flat, for the reason that View has.
 	atomic *T // named apart from View's, so that neither converts to the other
@@ -40,8 +40,8 @@ type AtomicView[T AtomicInteger] struct {
 // machine, 32-bit ones included (ErrAlignment). Other errors are as for [ViewOf].
 //
 // A machine without atomic instructions for 64 bits (32-bit MIPS, ARM before v7) has
-// no AtomicView of those: errors.ErrUnsupported. What sync/atomic does there instead
-// holds for the goroutines of one process only.
+// no AtomicView of 64-bit integers: errors.ErrUnsupported. What sync/atomic does
+// there instead holds for the goroutines of one process only.
 func AtomicOf[T AtomicInteger](r *Region, off, n int) (AtomicView[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
 	if size == 8 && !atomic64 {
@@ -120,7 +120,8 @@ func (v AtomicView[T]) Swap(i int, x T) (old T) {
 	return old
 }
 
-// CompareAndSwap stores x in integer i if that is old, and reports whether it was.
+// CompareAndSwap stores x in integer i if that equals old, and reports whether it
+// did.
 func (v AtomicView[T]) CompareAndSwap(i int, old, x T) (swapped bool) {
 	if raceEnabled {
 		return raceCompareAndSwap(v.region, v.storable(i), old, x)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/exp/constraints"
 )
 
-// Integer permits the integers of fixed size: all but int, uint and uintptr, and the
-// types made of them.
+// Integer permits the integers of fixed size, and the types made of them. It does not
+// permit int, uint and uintptr.
 type Integer interface {
 	constraints.Integer
 	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64
@@ -25,12 +25,12 @@ type Fixed interface {
 }
 
 // ToEnd, as a number of bytes or elements, means all that is left in the region. If
-// that is no whole number of elements, a view of it is [ErrLayout]. Every other
-// negative number is ErrRange.
+// that is not a whole number of elements, making a view of it is [ErrLayout]. Every
+// other negative number is [ErrRange].
 //
-// ToEnd is the smallest int. A number from a file may happen to be that: a uint64 of
-// 1<<63 is ToEnd when it becomes an int. So refuse numbers from files that are negative
-// or too large before they become a length.
+// ToEnd is the smallest int. A number from a file may happen to be the same: a uint64
+// of 1<<63 is ToEnd when it becomes an int. So refuse numbers from files that are
+// negative or too large before they become a length.
 const ToEnd = math.MinInt
 
 // A View is n values of type T that lie one after the other in a region, in the
@@ -46,8 +46,8 @@ const ToEnd = math.MinInt
 // A View keeps its region's mapping from being collected. Views may be used from
 // any number of goroutines at a time. As for a slice, two accesses to one element
 // at the same time are a race if one of them is a store. Use an [AtomicView] for
-// those. The race detector reports them, but not those in the raw memory of Ptr and
-// Slice: see The race detector in the package documentation.
+// those. The race detector reports races, but not those in the raw memory of Ptr
+// and Slice: see The race detector in the package documentation.
 type View[T any] struct {
 	// A fifth field, or a struct of these embedded here and in the other views,
 	// makes a loop over At four times slower: the compiler then keeps the View in
@@ -66,9 +66,9 @@ type View[T any] struct {
 // ViewOf makes a view of n numbers of type T. The first is at byte off of the
 // region. n may be ToEnd. The view must lie within the region (ErrRange). Its
 // address must be a multiple of T's size on every machine, also where the hardware
-// needs less (ErrAlignment). If ToEnd leaves no whole number of elements it is
-// ErrLayout. If the region is closed it is ErrClosed. Views may be made at any time
-// from any goroutine.
+// needs less (ErrAlignment). If ToEnd leaves no whole number of elements, the error
+// is ErrLayout. If the region is closed, it is ErrClosed. Views may be made at any
+// time from any goroutine.
 func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 	v, err := view[T](r, off, n, int(unsafe.Sizeof(*new(T))))
 	if f, ok := err.(*failure); ok && f.kind == ErrAlignment {
@@ -81,21 +81,21 @@ func ViewOf[T Fixed](r *Region, off, n int) (View[T], error) {
 // off of the region. n may be ToEnd.
 //
 // T must have one layout: the same bytes on every architecture of the same byte
-// order. It is made of numbers of fixed size, complex ones included, of arrays and
-// of structs of them. Every field lies at a multiple of its size. A 64-bit field
-// lies at a multiple of 8, also where the machine would be content with 4. What
-// has to be left free for that is declared, as a blank field. The error otherwise
-// wraps ErrLayout and says which field, why, and what to do. A blank field of type
-// [structs.HostLayout] is accepted, and recommended where programs in C share the
-// memory.
+// order. It is made of numbers of fixed size, complex ones included, and of arrays
+// and structs of them. Every number lies at a multiple of its size, a complex one
+// at a multiple of half its size. A 64-bit number lies at a multiple of 8, even
+// where the machine would be content with 4. What has to be left free for that is
+// declared as a blank field. Otherwise the error wraps ErrLayout and says which
+// field, why, and what to do. A blank field of type [structs.HostLayout] is
+// accepted, and recommended where programs in C share the memory.
 //
 // At loads the whole struct, and Set stores it, blank fields too. So an integer of an
-// [AtomicView] lies outside of the structs, or the others of its struct are accessed by
-// Ptr alone.
+// [AtomicView] lies outside of the structs, or the other fields of its struct are
+// accessed through Ptr alone.
 //
 // The address of the first element must be a multiple of the largest alignment in
 // T (ErrAlignment). Other errors are as for [ViewOf]. Whether T has one layout is
-// found out once per type.
+// found out once for each type.
 func StructViewOf[T any](r *Region, off, n int) (View[T], error) {
 	align, err := layoutOf(reflect.TypeFor[T]())
 	if err != nil {
@@ -218,8 +218,8 @@ func (v View[T]) Set(i int, x T) {
 }
 
 // Ptr returns the address of element i: raw memory, like what [Region.Bytes]
-// returns, with the same hazards. It is for a T with methods on its address, and
-// for the functions of sync/atomic.
+// returns, with the same hazards. It is for a T that has methods with a pointer
+// receiver, and for the functions of [sync/atomic].
 func (v View[T]) Ptr(i int) *T {
 	if uint(i) >= uint(v.n) {
 		panic(indexError{i, v.n})
@@ -359,7 +359,7 @@ func (v View[T]) canStore(op string) error {
 		op, v.n, reflect.TypeFor[T](), v.Offset(), v.region.describe(), wasReadOnly)
 }
 
-// Fill stores x in every element. If the view cannot be stored to it returns
+// Fill stores x in every element. If the view cannot be stored to, it returns
 // ErrReadOnly. Where the file was truncated, the disk is full or the region is
 // closed meanwhile, it returns a [*FaultError], and the elements before it are
 // stored.

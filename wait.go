@@ -58,30 +58,31 @@ var (
 	wakes [256]atomic.Uint32
 )
 
-// Wait waits until integer i is woken by [AtomicView.Wake], or is not old. The wake-up may
-// come from another process that maps the same memory. Wait returns nil either way, and
-// now and then without a reason: load the integer again, and wait again if it is still
-// what it was.
+// Wait waits until integer i is woken by [AtomicView.Wake], or does not equal old. The
+// wake-up may come from another process that maps the same memory. Wait returns nil either
+// way, and now and then without a reason: load the integer again, and wait again if it is
+// still what it was.
 //
-// The integer must have 32 bits. For one of 64 Wait returns errors.ErrUnsupported:
-// wait for a 32-bit counter beside it.
+// The integer must have 32 bits. For one of 64 bits, Wait returns
+// errors.ErrUnsupported: wait for a 32-bit counter beside it.
 //
-// If ctx ends, Wait returns ctx.Err(), at most about 20 ms later. But if the integer is
-// not old, or Wait was woken, it returns nil. If the region is closed meanwhile it returns
-// ErrClosed, and if the file is truncated a [*FaultError], as late. A process that died
-// or was stopped wakes nobody: give Wait a context that ends.
+// If ctx ends, Wait returns ctx.Err(), at most about 20 ms later. But if the integer does
+// not equal old, or Wait was woken, it returns nil. If the region is closed meanwhile, it
+// returns ErrClosed. If the file is truncated, it returns a [*FaultError]. Both may take
+// as long. A process that died or was stopped wakes nobody: give Wait a context that ends.
 //
 // Any number of goroutines may wait. Waiting needs no right to store, so a view of a
 // read-only region will do. A bad index panics.
 //
-// A waiter looks every 20 ms. A hundred of them take a few percent of a processor; a
-// thousand slow the program down. Let one goroutine wait for many.
+// A waiter looks every 20 ms. A hundred waiters take a few percent of a processor; a
+// thousand slow down the program. Let one goroutine wait for many others.
 //
 // On Linux and FreeBSD a waiter sleeps in the system (futex(2), _umtx_op(2)), and has a
-// thread for itself. At most 1,000 of a process do, and more poll. So do all of them on
-// other systems, in memory of devices, CopyOnWrite, and where the system refuses. To
-// poll is to look again and again, first after a microsecond, later every 10 ms. Who
-// polls notices a Wake of its own process, and of other processes only the change.
+// thread for itself. At most 1,000 waiters of a process do; any more poll. All waiters
+// poll on other systems, in memory of devices, in CopyOnWrite regions, and where the
+// system refuses. To poll is to look again and again, first after a microsecond, later
+// every 10 ms. A waiter that polls notices every Wake of its own process, but of other
+// processes only the changes that it sees.
 func (v AtomicView[T]) Wait(ctx context.Context, i int, old T) error {
 	p := v.loadable(i)
 	if unsafe.Sizeof(old) != 4 {
@@ -95,18 +96,18 @@ func (v AtomicView[T]) Wait(ctx context.Context, i int, old T) error {
 	return err
 }
 
-// Wake wakes at most n of those who wait for integer i, in this process and in all
-// that map the same memory. First change the integer, then call Wake. Then nobody
-// who waits for a change, or is about to, misses it.
+// Wake wakes at most n waiters for integer i, in this process and in all others
+// that map the same memory. First change the integer, then call Wake. Then no
+// waiter misses the change, even one that is just about to wait.
 //
-// It returns how many it woke that slept in the system. Those that poll are not
-// counted, and may be woken although there are more than n. Where the system does not
-// tell, the count is 0: on all but Linux.
+// It returns how many waiters it woke that slept in the system. Waiters that poll are
+// not counted, and more than n of them may wake. Where the system does not tell,
+// which is everywhere but on Linux, the count is 0.
 //
-// A negative n is ErrRange, also [ToEnd]; to wake all, use [math.MaxInt]. The integer
+// A negative n is ErrRange, [ToEnd] too; to wake all, use [math.MaxInt]. The integer
 // must have 32 bits, or Wake returns errors.ErrUnsupported. It returns ErrClosed after
 // Close, and a [*FaultError] where the file was truncated. A bad index panics. A view
-// of a read-only region will do. (FreeBSD does not wake through it.)
+// of a read-only region will do, except on FreeBSD, which does not wake through it.
 //
 // In a CopyOnWrite region nobody else sees what is stored, and Wake wakes nobody
 // else.
