@@ -16,12 +16,12 @@ import (
 // value: copy it freely. Index, read-only regions, faults and concurrency are
 // as for a [View].
 //
-// The bits of a floating-point number are kept as they are, those of a
-// signalling NaN too. For a header of unequal fields, the functions of
-// [encoding/binary] work on a slice of [Region.Bytes], under [Guard].
+// The bits of a floating-point number are kept as they are, even those
+// of a signalling NaN. For a header whose fields differ in type, use
+// [encoding/binary] on a slice of [Region.Bytes], under [Guard].
 type BigEndian[T Fixed] struct{ numbers ordered[T, big[T]] }
 
-// A LittleEndian is like a [BigEndian], least significant byte first.
+// A LittleEndian is like a [BigEndian], but with the least significant byte first.
 type LittleEndian[T Fixed] struct{ numbers ordered[T, little[T]] }
 
 // ordered is what BigEndian and LittleEndian have in common. It is not embedded: the

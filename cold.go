@@ -266,14 +266,14 @@ func (v LittleEndian[T]) Populate() error { return v.numbers.view().Populate() }
 // Chunks returns an iterator over sub-views of n elements, in order, with the index
 // of the first element of each. The last sub-view has the rest. An n below 1 panics.
 //
-// Each sub-view is in memory when it is yielded. What was missing was brought in by
-// system calls, and what follows is being read meanwhile. So a loop over slow storage
-// holds up no other goroutine, as page faults would. Whatever n is, the system is
-// asked once for each MiB. Chunks of 64 KiB to 4 MiB are best: then the program works
-// while the disk reads.
+// Each sub-view is in memory when it is yielded. What was missing has been brought in
+// by system calls, and what follows is being read meanwhile. So a loop over slow
+// storage does not hold up other goroutines, as page faults would. Whatever n is, the
+// system is asked once for each MiB. Chunks of 64 KiB to 4 MiB are best: then the
+// program works while the disk reads.
 //
-// The body of the loop is a function to the compiler. A tight loop in it is three to
-// four times faster over a variable of its own:
+// To the compiler, the body of the loop is a function. A tight loop in it is three to
+// four times faster with a variable of its own:
 //
 //	for _, chunk := range v.Chunks(1 << 16) {
 //		sum := uint64(0)
@@ -284,12 +284,14 @@ func (v LittleEndian[T]) Populate() error { return v.numbers.view().Populate() }
 //	}
 //
 // If a sub-view cannot be brought in, because the file was truncated, the device
-// failed or the region is closed, it is yielded all the same. An access to it is a
-// fault: use [Guard], or [View.CopyTo]. The memory of devices is left alone.
+// failed or the region is closed, it is yielded all the same. An access to it is
+// then a fault: use [Guard], or [View.CopyTo]. The memory of devices is left
+// alone.
 //
-// Any number of goroutines may call Chunks and use its iterator. Each loop goes over all
-// of the view. To divide a view among goroutines, give each a [View.Sub]. Where Linux does not tell which pages are in memory (see
-// [Region.Resident]), all are brought in, which takes longer than asking.
+// Any number of goroutines may call Chunks, and use its iterator. Each loop goes over all
+// of the view. To divide a view among goroutines, give each of them a [View.Sub]. Where
+// Linux does not tell which pages are in memory (see [Region.Resident]), Chunks brings in
+// all of them, which takes longer than asking.
 func (v View[T]) Chunks(n int) iter.Seq2[int, View[T]] {
 	bounds := v.chunks(n)
 	return func(yield func(int, View[T]) bool) {

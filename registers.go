@@ -8,10 +8,10 @@ import (
 )
 
 // Registers are n registers of a device, of type T each, one after the other in a
-// region. What an access of one does is the device's affair: a load may clear a
-// flag, a store may start a transfer. So each Load and each Store is exactly one
-// access of the processor, of exactly T's width. The compiler does not merge,
-// split, repeat or leave out any. It keeps them in the order of the program. A
+// region. What an access does is the device's affair: a load may clear a flag, a
+// store may start a transfer. So each Load and each Store is exactly one access
+// of the processor, of exactly T's width. The compiler does not merge, split,
+// repeat or leave out any of them. It keeps them in the order of the program. A
 // Store does not read.
 //
 // What the compiler keeps, the processor may still change. That depends on how the
@@ -33,20 +33,21 @@ import (
 // cached memory, puts the cached ones in order. Not every processor orders uncached
 // ones by it.
 //
-// Values are in the machine's own byte order. PCI devices are little-endian:
-// on a big-endian machine, where [encoding/binary.NativeEndian] makes 1 of the bytes 0 and
-// 1, swap the bytes ([math/bits.ReverseBytes32]).
+// Values are in the machine's own byte order. PCI devices are little-endian: on a
+// big-endian machine, swap the bytes ([math/bits.ReverseBytes32]). A machine is big-endian
+// if [encoding/binary.NativeEndian] reads the bytes 0 and 1 as 1.
 //
 // A bad index panics. So does a Store through Registers that were made while the
 // region was read-only. The panic value is an error that wraps ErrRange or
 // ErrReadOnly. An access after Close is a fault, which [Guard] returns as an error.
-// A device that does not answer is the system's affair: as a rule it reads as all
-// ones.
+// What happens if a device does not answer is the system's affair: as a rule a load
+// then returns all ones.
 //
-// An index counts registers, and a data sheet bytes: byte 0x24 is index 0x24/4 of
-// registers of 32 bits. Registers of several widths may be made over the same
-// bytes. To change some bits takes a Load and then a Store. Another goroutine may
-// do the same in between, so use a lock. [Get] and [Put] are not for registers.
+// An index counts registers, while a data sheet counts bytes: byte 0x24 is index
+// 0x24/4 of registers of 32 bits. Registers of several widths may be made over
+// the same bytes. To change some of the bits, call Load and then Store. Another
+// goroutine may do the same in between, so use a lock. [Get] and [Put] are not
+// for registers.
 //
 // Any goroutine may use Registers at any time. The race detector
 // neither looks at registers nor takes order from them.
@@ -61,8 +62,8 @@ type Registers[T Integer] struct {
 // the region. n may be ToEnd. The address must be a multiple of T's size on every
 // machine (ErrAlignment). Other errors are as for [ViewOf]. No register is accessed.
 //
-// A 32-bit machine has no Registers of 64 bits: errors.ErrUnsupported. It would make
-// two accesses.
+// A 32-bit machine would make two accesses to a register of 64 bits, so there the
+// error is errors.ErrUnsupported.
 func RegistersOf[T Integer](r *Region, off, n int) (Registers[T], error) {
 	size := int(unsafe.Sizeof(*new(T)))
 	if size > int(unsafe.Sizeof(uintptr(0))) {
