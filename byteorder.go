@@ -11,10 +11,10 @@ import (
 // the machine's order is the other one. Both are single instructions. How to
 // load at any alignment differs: see unaligned.go and aligned.go.
 
-// A BigEndian is n numbers of type T, one after the other in a region at any
-// alignment, most significant byte first whatever the machine. It is a small
-// value: copy it freely. Index, read-only regions, faults and concurrency are
-// as for a [View].
+// A BigEndian is n numbers of type T, one after the other in a region, at any
+// alignment. Their most significant byte comes first, whatever the machine.
+// It is a small value: copy it freely. Index, read-only regions, faults and
+// concurrency are as for a [View].
 //
 // The bits of a floating-point number are kept as they are, even those
 // of a signalling NaN. For a header whose fields differ in type, use

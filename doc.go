@@ -74,8 +74,8 @@
 //     is as fast.
 //   - to append, unless others must see each record at once: every new page is a page fault.
 //     An os.File with a buffer is faster.
-//   - for a small change that must be durable: write and fsync are faster. Of a mapping, the
-//     system writes back more than what was stored.
+//   - for a small change that must be durable: write and fsync are faster. The system
+//     writes back more of a mapping than what was stored.
 //   - for short reads at random from slow storage, such as a network: one read of an os.File
 //     is one system call, and so is bringing in a page.
 //   - if others truncate it as they like, unless every access is a copy or under [Guard].
@@ -351,10 +351,10 @@
 //  3. A store to a hole of a file is accepted. That the disk is full is an error of Sync. On
 //     Solaris this holds on ZFS only; on other file systems the store is a fault. On ZFS it
 //     holds on every system.
-//  4. The disk, except for a file on UFS of FreeBSD, and a file on NetBSD that is not open for
-//     writing: what is synced of those reaches only the drive. "drive" means: whether the
-//     drive's own cache survives a loss of power is the drive's affair. macOS is like that,
-//     too, where the file system has no F_FULLFSYNC.
+//  4. The disk. But a file on UFS of FreeBSD, and on NetBSD a file that is not open for
+//     writing, reaches only the drive. "drive" means: whether the drive's own cache
+//     survives a loss of power is the drive's affair. macOS is like that, too, where the
+//     file system has no F_FULLFSYNC.
 //  5. What fails in the system's own write-back between two Syncs may never be reported.
 //
 // On OpenBSD, mapped pages are apart from what read(2) and write(2) see. Call Sync before

@@ -137,14 +137,15 @@ type Config struct {
 	// Shared it must be 0.
 	Perm fs.FileMode
 
-	// Flags are further flags of mmap(2), such as unix.MAP_SYNC. Those that
+	// Flags are further flags of mmap(2), such as unix.MAP_SYNC. Flags that
 	// contradict the other fields, or mean nothing with them, are
-	// errors.ErrUnsupported, and the error names the field to use: MAP_FIXED
-	// (no mapping is ever taken by force: Addr), MAP_HUGETLB, MAP_ANONYMOUS,
-	// MAP_PRIVATE with ReadWrite, MAP_SHARED with CopyOnWrite, MAP_SYNC without
-	// a shared file. So are flags that the file cannot have: MAP_SYNC is for files
-	// on persistent memory, where ext4 or xfs is mounted with the option dax.
-	// [Region.Sync] says what it makes durable.
+	// errors.ErrUnsupported, and the error names the field to use. Such are
+	// MAP_FIXED (use Addr: no mapping is ever taken by force), MAP_HUGETLB,
+	// MAP_ANONYMOUS, MAP_PRIVATE with ReadWrite, MAP_SHARED with CopyOnWrite, and
+	// MAP_SYNC without a shared file. Flags that the file cannot have are
+	// errors.ErrUnsupported, too: MAP_SYNC is for files on persistent memory,
+	// where ext4 or xfs is mounted with the option dax. [Region.Sync] says what it
+	// makes durable.
 	Flags int
 }
 
