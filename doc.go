@@ -351,10 +351,10 @@
 //  3. A store to a hole of a file is accepted. That the disk is full is an error of Sync. On
 //     Solaris this holds on ZFS only; on other file systems the store is a fault. On ZFS it
 //     holds on every system.
-//  4. The disk. But a file on UFS of FreeBSD, and on NetBSD a file that is not open for
-//     writing, reaches only the drive. "drive" means: whether the drive's own cache
-//     survives a loss of power is the drive's affair. macOS is like that, too, where the
-//     file system has no F_FULLFSYNC.
+//  4. The disk. But what is stored in a file on UFS of FreeBSD, or on NetBSD in a file
+//     that is not open for writing, reaches only the drive. "drive" means: whether the
+//     drive's own cache survives a loss of power is the drive's affair. macOS is like
+//     that, too, where the file system has no F_FULLFSYNC.
 //  5. What fails in the system's own write-back between two Syncs may never be reported.
 //
 // On OpenBSD, mapped pages are apart from what read(2) and write(2) see. Call Sync before
