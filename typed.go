@@ -51,7 +51,7 @@ const ToEnd = math.MinInt
 type View[T any] struct {
 	// A fifth field, or a struct of these embedded here and in the other views,
 	// makes a loop over At four times slower: the compiler then keeps the View in
-	// memory. BenchmarkPlacement compares with a slice.
+	// memory. BenchmarkPlacements compares with a slice.
 	base *T // typed, so that a View of another T cannot be converted to this one
 	n    int
 	w    int // how many can be stored to: n, or 0 if the region is read-only
