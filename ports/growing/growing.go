@@ -1,28 +1,30 @@
-// Package growing has the growing file of github.com/dgraph-io/ristretto/v2/z, its
-// MmapFile, made of github.com/seed-498deeca/mmap.
+// Package growing has the interface of the MmapFile of
+// github.com/dgraph-io/ristretto/v2/z, implemented with
+// github.com/seed-498deeca/mmap.
 //
 // What differs:
 //
 //   - Data does not move when the file grows, up to [Reserve] bytes. So a slice that
-//     AllocateSlice, Slice or Bytes returned, or a part of Data, is valid after growth, on
-//     every system. There it may point to memory of something else from then on.
-//   - After Truncate to less and after Close, what is gone faults, and never shows anything
-//     else. Under [mmap.Guard] every fault is an error.
+//     AllocateSlice, Slice or Bytes returned, or a part of Data, is valid after growth,
+//     on every system. In the original it may then point to memory of something else.
+//   - After Close, and after a Truncate that makes the file shorter, what is gone faults,
+//     and never shows anything else. Under [mmap.Guard] every fault is an error.
 //   - A reader survives growth. After Close, and if somebody truncates the file, it returns
 //     an error.
-//   - To close a file twice is an error, and does not unmap what is in that place by then.
+//   - To close a file twice is an error. It does not unmap what is in that place by then.
 //   - AllocateSlice grows far enough for any offset, and returns no spare capacity, so that
 //     an append cannot run into the next slice.
 //   - Bytes and AllocateSlice return errors for numbers that make no sense, and do not panic.
 //   - An empty file that Truncate made is an empty Data, and not an error.
-//   - Sync makes durable on every system, the file's size included, and returns a
-//     write-back that failed before. Sync and Close say so if somebody else has made the
-//     file shorter meanwhile.
+//   - Sync makes stores durable on every system, the file's size included. It returns
+//     the error of a write-back that failed before. Sync and Close say so if somebody
+//     else has made the file shorter meanwhile.
 //   - OpenMmapFile closes the file if it fails.
 //   - Pages are the library's affair: [MmapFile.Region] has Advise, Lock, Populate and views.
 //
-// As there, disk blocks are allocated when they are stored to: on a full disk a store
-// faults. Nor is the name of a new file made durable: sync its directory.
+// As in the original, disk blocks are allocated when they are stored to: on a full
+// disk a store faults. The name of a new file is not made durable: sync its
+// directory.
 package growing
 
 import (

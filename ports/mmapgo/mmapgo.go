@@ -1,19 +1,20 @@
-// Package mmap has the interface of github.com/edsrzf/mmap-go, made of
+// Package mmap has the interface of github.com/edsrzf/mmap-go, implemented with
 // github.com/seed-498deeca/mmap. A program changes its import and nothing else.
 //
 // What differs:
 //
 //   - A slice that is used after Unmap faults. It never shows what was mapped there next.
-//   - Under [mmap.Guard] a fault is an error: of a file that was truncated, a full disk, a
-//     store to a read-only mapping, a slice used after Unmap.
-//   - Flush makes durable, the file's size included, and returns a write-back that failed
-//     before. It takes any part of a mapping. Unmap alone makes nothing durable, on Windows too.
+//   - Under [mmap.Guard] a fault is an error: where the file was truncated, the disk is
+//     full, the mapping is read-only, or the slice is used after Unmap.
+//   - Flush makes stores durable, the file's size included, and returns the error of a
+//     write-back that failed before. It takes any part of a mapping. Unmap alone makes
+//     nothing durable, on Windows too.
 //   - With a length below 0 and an offset, the mapping ends where the file ends, and not
 //     offset bytes beyond.
 //   - The file is used as it is, and is not put into blocking mode. If it is closed, Flush
 //     works on Linux; elsewhere it says that the file is closed.
 //
-// As there, nothing is unmapped without Unmap.
+// As in the original, nothing is unmapped without Unmap.
 package mmap
 
 import (

@@ -1,15 +1,16 @@
-// Package mmap has the interface of golang.org/x/exp/mmap, made of
+// Package mmap has the interface of golang.org/x/exp/mmap, implemented with
 // github.com/seed-498deeca/mmap. A program changes its import and nothing else.
 //
 // What differs:
 //
-//   - A file that somebody truncates is an error of ReadAt, with the number of bytes that
-//     were there, and a panic of At that can be recovered. There both end the process.
+//   - Where somebody truncated the file, ReadAt returns an error, with the number of
+//     bytes that were there, and At panics with a value that can be recovered. In the
+//     original both end the process.
 //   - Close may be called at the same time as ReadAt and At, which then return or panic with
 //     [mmap.ErrClosed], or do what they would have done before.
 //   - A long ReadAt of data that is not in memory waits in a system call, so that other
 //     goroutines run meanwhile.
-//   - At takes about six times as long, which is what it costs that a fault can be
+//   - At takes about six times as long, which is the price of a fault that can be
 //     recovered. Loop over what ReadAt reads, or over a [mmap.View].
 //   - It maps on every system that the library knows, also where the other one reads.
 //
