@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// What a reader looks for has an example: each exported type and function, and each
-// thing that people want to do.
+// Everything that a reader looks for has an example: each exported type and function,
+// and each thing that people want to do.
 func TestEverythingHasAnExample(t *testing.T) {
 	examples := map[string]bool{}
 	for _, e := range doc.Examples(sourceFiles(t, "*_test.go")...) {

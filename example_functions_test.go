@@ -111,7 +111,7 @@ func ExampleAnonymous() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer r.Close() // the collector has nothing to do with it
+	defer r.Close() // the memory is not part of Go's heap
 	v, err := mmap.ViewOf[int64](r, 0, mmap.ToEnd)
 	if err != nil {
 		log.Fatal(err)
@@ -328,7 +328,7 @@ func ExampleGuard() {
 	// Output: true at offset 0
 }
 
-// Two programs that only know the name. Here both are this one.
+// Two programs share memory, and know only its name. Here both are this one.
 func ExampleShared() {
 	name := fmt.Sprintf("mmap-example-%d", os.Getpid())
 	defer mmap.RemoveShared(name)

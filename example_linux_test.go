@@ -30,7 +30,7 @@ func receive(f *os.File) error {
 	return nil
 }
 
-// A parent hands memory to a child, which does not trust it.
+// A parent process hands memory to a child process, which does not trust the parent.
 func Example_handMemoryToAChild() {
 	f, err := mmap.MemFile("mailbox", 4096)
 	if err != nil {

@@ -47,7 +47,7 @@ func Example() {
 }
 
 // A file format begins with four letters, a version and a count, least significant byte
-// first. Its numbers follow. The count is not to be trusted.
+// first. Its numbers follow. The count cannot be trusted.
 func Example_readAHeader() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -120,7 +120,7 @@ func Example_shareACounter() {
 	// request 2
 }
 
-// A file that grows while it is mapped. Nothing moves: what was made of it before stays
+// A file grows while it is mapped. Nothing moves: views that were made before stay
 // valid.
 func Example_growAFile() {
 	dir, err := os.MkdirTemp("", "example")
@@ -202,7 +202,8 @@ func Example_followAFile() {
 	// ready
 }
 
-// A format with a header of 3 bytes, and numbers whose most significant byte is first.
+// A format has a header of 3 bytes, and then numbers whose most significant byte comes
+// first.
 func Example_bigEndianFile() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -232,7 +233,7 @@ func Example_bigEndianFile() {
 	// 256
 }
 
-// Floating-point numbers at an odd offset, in the byte order of the format.
+// Floating-point numbers lie at an odd offset, in the byte order of the format.
 func Example_unalignedFloats() {
 	r, err := mmap.Anonymous(1 + 3*8)
 	if err != nil {
@@ -261,7 +262,7 @@ func Example_unalignedFloats() {
 	// 1.5
 }
 
-// Structs lie in the file as they lie in memory, without gaps that are not declared.
+// Structs lie in the file as they lie in memory. Every gap is declared.
 func Example_structRecords() {
 	type trade struct {
 		ID    uint32
@@ -288,8 +289,8 @@ func Example_structRecords() {
 	// Output: 100 19
 }
 
-// Registers of a device. Here a file stands for the device, which would be
-// /sys/bus/pci/devices/0000:00:04.0/resource0, or a piece of /dev/mem.
+// Changes a bit in a register of a device. Here a file stands for the device, which
+// would be /sys/bus/pci/devices/0000:00:04.0/resource0, or a piece of /dev/mem.
 func Example_device() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-498deeca/mmap"
 )
 
-// Another process truncates a file while it is read. (Windows does not let it.)
+// Another process truncates a file while it is read. (Windows does not allow that.)
 func Example_surviveTruncation() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -42,7 +42,7 @@ func ExampleConfig() {
 	// Output: 131072 917504 ReadOnly
 }
 
-// CopyOnWrite keeps what is stored to oneself.
+// CopyOnWrite keeps stores private: they never reach the file.
 func ExampleMode() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -65,8 +65,8 @@ func ExampleMode() {
 }
 
 // Transparent huge pages make random access in large memory faster. The system may give
-// them or not. HugePages2M and HugePages1G insist: they are of a pool that the machine's
-// owner has set aside, or an error says what to do.
+// them or not. HugePages2M and HugePages1G insist: the pages come from a pool that the
+// administrator has set aside, or an error says what to do.
 func ExampleHugePages() {
 	r, err := mmap.Config{HugePages: mmap.TransparentHugePages}.Anonymous(64 << 20)
 	if err != nil {
@@ -128,7 +128,7 @@ func ExampleView() {
 }
 
 // One goroutine, or process, hands data to another: first the data, then the flag that
-// says that they are there.
+// says that the data is there.
 func ExampleAtomicView() {
 	r, err := mmap.Anonymous(64)
 	if err != nil {
@@ -158,7 +158,7 @@ func ExampleAtomicView() {
 // One side asks, the other answers, and each sleeps until it is its turn. The two may be
 // processes. One counter goes up with every question, another with every answer: a
 // question is open as long as they differ. (In memory that outlives the programs, such as
-// Shared's, both are what the last run left.)
+// that of Shared, both are what the last run left.)
 func ExampleAtomicView_Wait() {
 	r, err := mmap.Anonymous(24) // Shared, or a file, between processes
 	if err != nil {
@@ -261,7 +261,7 @@ func ExampleLittleEndian() {
 	// Output: 00 00 00 00 00 00 f0 3f
 }
 
-// A register of 32 bits, some bits of which are changed. A Store never reads by itself.
+// Changes some bits of a register of 32 bits. A Store never reads by itself.
 func ExampleRegisters() {
 	r, err := mmap.Anonymous(4096) // stands for a device
 	if err != nil {
@@ -302,7 +302,7 @@ func ExampleFaultError() {
 	// Output: true 0 true
 }
 
-// sum adds the numbers of any view up.
+// sum adds up the numbers of any view.
 func sum[T mmap.Fixed](v mmap.View[T]) (total T) {
 	for x := range v.Values() {
 		total += x
@@ -310,7 +310,7 @@ func sum[T mmap.Fixed](v mmap.View[T]) (total T) {
 	return total
 }
 
-// Code for all types that a view can have.
+// A function for views of all numbers.
 func ExampleFixed() {
 	r, err := mmap.Anonymous(4 * 8)
 	if err != nil {
@@ -333,7 +333,7 @@ func setBits[T mmap.Integer](v mmap.Registers[T], i int, bits T) {
 	v.Store(i, v.Load(i)|bits)
 }
 
-// Code for registers of any width.
+// A function for registers of any width.
 func ExampleInteger() {
 	r, err := mmap.Anonymous(4096)
 	if err != nil {
@@ -359,7 +359,7 @@ func raise[T mmap.AtomicInteger](v mmap.AtomicView[T], i int, x T) {
 	}
 }
 
-// Code for all integers that processors access atomically.
+// A function for all integers that processors access atomically.
 func ExampleAtomicInteger() {
 	r, err := mmap.Anonymous(8)
 	if err != nil {
@@ -377,8 +377,8 @@ func ExampleAtomicInteger() {
 	// Output: 900
 }
 
-// A place that may be cold is brought in before it is used. That waits for the disk, and
-// holds up nobody.
+// Brings in a place that may be cold before it is used. That waits for the disk, but
+// holds up no other goroutine.
 func ExampleView_Populate() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
