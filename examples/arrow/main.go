@@ -1,20 +1,22 @@
 // Arrow hands mapped columns of numbers to Apache Arrow without copying them. It writes
-// them as an Arrow file, or serves them by Arrow Flight. That is how they leave one
-// machine, for the engines that run on many. It is a module of its own, so go there
-// first: cd examples/arrow
+// them as an Arrow file, or serves them by Arrow Flight. So they can leave the machine,
+// for engines that run on many machines. The program is a module of its own, so go
+// there first: cd examples/arrow
 //
 //	go run .                                           # makes columns, does both, reads all back, compares
 //	go run . -folder columns -file columns.arrow       # writes an Arrow file
 //	go run . -folder columns -serve 127.0.0.1:8815     # serves until it is interrupted
 //
 // A column is a file NAME.int64 or NAME.float64: numbers one after the other, least
-// significant byte first, as Arrow has them. On a big-endian machine, such as s390x, they
-// would have to be copied, and the program refuses. In Python:
+// significant byte first, as Arrow has them. On a big-endian machine, such as s390x, the
+// numbers would have to be copied, so there the program refuses to run. A client in
+// Python:
 //
 //	import pyarrow.flight as flight
 //	flight.connect("grpc://127.0.0.1:8815").do_get(flight.Ticket(b"columns")).read_all()
 //
-// The server asks nobody who they are. Let it listen where all may read the columns.
+// The server does not ask its clients who they are. Let it listen only where
+// everybody may read the columns.
 package main
 
 import (

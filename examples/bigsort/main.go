@@ -1,6 +1,7 @@
-// Bigsort sorts a file of numbers in place, also one that is larger than memory, and
-// shows how far it is. The numbers are of 64 bits, unsigned, least significant byte
-// first. It is a module of its own, so go there first: cd examples/bigsort
+// Bigsort sorts a file of numbers in place, even one that is larger than memory, and
+// shows how far it is. The numbers have 64 bits, are unsigned, and have their least
+// significant byte first. The program is a module of its own, so go there first:
+// cd examples/bigsort
 //
 //	go run .                        # sorts 64 MiB of random numbers in two ways, and compares
 //	go run . -size 4096             # the same with 4 GiB
@@ -8,15 +9,17 @@
 //	go run . -file numbers -heap    # reads it, sorts it in Go's heap, and writes it back
 //
 // In place it needs 8 MiB beside the file. The pages of the file that are in memory
-// are the system's: it takes them back when others need memory. So it works under a
-// limit on memory that -heap would be killed for. To see that on Linux with systemd:
+// belong to the system, which takes them back when others need memory. So it works
+// under a memory limit that would kill it with -heap. To see that on Linux with
+// systemd:
 //
 //	go build
 //	systemd-run --user --scope -p MemoryMax=64M -p MemorySwapMax=0 ./bigsort -file numbers
 //
-// To be in place has a price. If the program or the machine is stopped on the way, the
-// file has lost some numbers, and has others twice. Sort a copy of what cannot be had
-// again. Who writes to the file meanwhile gets nonsense, and who truncates it an error.
+// Sorting in place has a price. If the program or the machine is stopped on the way,
+// the file has lost some numbers, and has others twice. If you cannot get the numbers
+// again, sort a copy. If somebody writes to the file meanwhile, the result is nonsense.
+// If somebody truncates it, the program ends with an error.
 package main
 
 import (

@@ -1,5 +1,5 @@
 // Counters counts primes with several processes. They count in memory that all of
-// them map, a progress display reads the counters meanwhile, and when one of the
+// them map, and a progress display reads the counters meanwhile. When one of the
 // processes is killed, nothing is lost.
 //
 //	go run ./examples/counters                            # 4 workers, one of which is killed

@@ -18,11 +18,11 @@ import (
 // sum of what they came to. A worker claims a part by one atomic operation, and from
 // then on is the only one that stores in the line.
 //
-// A worker may be killed between any two stores. Nothing is lost, because an item is
-// done by a single one: see [Part.Done]. And no part is lost, because who has it stands
-// in the line: [Table.Release] gives those of a dead worker back. The next one that
-// claims such a part goes on behind the last item that is done. What the dead worker
-// had begun is done again, and counts once.
+// A worker may be killed between any two stores. Nothing is lost, because an item
+// becomes done by a single store: see [Part.Done]. And no part is lost, because the
+// line says which worker has it: [Table.Release] gives back the parts of a dead worker.
+// The next worker that claims such a part goes on behind the last item that is done.
+// What the dead worker had begun is done again, and counts once.
 type Table struct {
 	region *mmap.Region
 	words  mmap.AtomicView[uint64]
@@ -132,7 +132,7 @@ func (t *Table) parts(fn func(Part) bool) {
 }
 
 // Claim gives a worker a part that nobody has, if there is one. The number of a worker
-// is not 0, and no two processes have the same, also one after the other.
+// is not 0, and no two processes ever have the same, even one after the other.
 func (t *Table) Claim(worker uint64) (part Part, found bool) {
 	t.parts(func(p Part) bool {
 		// Load first: an operation that may store takes the line from who counts in it.

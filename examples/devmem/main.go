@@ -1,11 +1,11 @@
-// Devmem maps a piece of a device, of physical memory unless told otherwise, and
-// shows what is in it.
+// Devmem maps a piece of a device and shows what is in it. Unless told otherwise, the
+// device is physical memory.
 //
 //	go run ./examples/devmem [-device /dev/mem] [-offset 917504] [-length 131072] [-width 8] [-write OFFSET=HEX]
 //
 // The default is the last 128 KiB of the first MiB, where a PC has its BIOS. Each
 // value is loaded or stored by one access of -width bits, and shown as a number. It
-// works on any file as well.
+// works on any file, too.
 package main
 
 import (

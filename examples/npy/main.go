@@ -1,12 +1,12 @@
-// Npy describes arrays that NumPy has saved, and writes ones that NumPy loads. It
-// maps the file: the elements are accessed where they are, in either byte order.
+// Npy describes arrays that NumPy has saved, and writes arrays that NumPy loads. It
+// maps the file, so the elements are accessed where they are, in either byte order.
 //
 //	go run ./examples/npy                        # writes a file, reads elements in place, describes it
 //	go run ./examples/npy a.npy b.npy            # describes files
 //	go run ./examples/npy -write a.npy           # writes a file of the numbers from 0 on
 //	go run ./examples/npy -write a.npy -type f4 -big -shape 3,4 -fortran
 //
-// What reads and writes the files is in npy.go and header.go.
+// The code that reads and writes the files is in npy.go and header.go.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Records is an append-only store of records with an index, in one file that grows in
-// place. One process writes to it, and others follow it meanwhile. It survives that
-// any of them is killed, and a loss of power.
+// place. One process writes to it, and others follow it meanwhile. It survives when
+// any of them is killed, and when the power is lost.
 //
 //	go run ./examples/records                            # shows a store whose writer is killed, in a temporary folder
 //	go run ./examples/records insert store.rec           # stores lines of a key and a number, from the input

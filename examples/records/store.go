@@ -43,10 +43,10 @@ type Record struct {
 //
 // A record is there when the count says so. The writer stores entries and slots beyond
 // the count, has them synced, and only then stores the count. So after a loss of power
-// the count that the disk has is of records that it has too, and a process that is
-// killed leaves no half of anything. One counter is enough, and needs neither a second
-// copy nor a checksum: it is the only word of the head that ever changes, and an aligned
-// word of 4 bytes lies in one sector, of which a disk has the old state or the new one.
+// the disk has all records that its count includes, and a process that is killed leaves
+// nothing half done. One counter is enough, and needs neither a second copy nor a
+// checksum. It is the only word of the head that ever changes. An aligned word of 4
+// bytes lies in one sector, and of a sector a disk has the old state or the new one.
 //
 // What a crash leaves beyond the count does no harm. An entry there is overwritten. A
 // slot there counts as free, as it did for whoever filled the slots around it: numbers
@@ -56,14 +56,14 @@ type Record struct {
 // the writer goes on.
 //
 // A reader may see a record that a loss of power takes back: one whose Commit has not
-// returned. A store that is not durable leaves out the syncs. It survives that its
+// returned. A store that is not durable leaves out the syncs. It survives when its
 // processes are killed, but not a loss of power: that may take any part of it, and
 // Verify finds that it did.
 //
 // # Machines
 //
-// Numbers are in the byte order of the machine. One of the other order reads another
-// magic number, and refuses the file.
+// Numbers are in the byte order of the machine. A machine of the other order reads
+// another magic number, and refuses the file.
 type Store struct {
 	lock     *os.File // the writer's
 	region   *mmap.Region
@@ -279,8 +279,8 @@ func (s *Store) Lookup(key uint64) (r Record, found bool, err error) {
 	return r, found, err
 }
 
-// Append adds a record, which is there for others after Commit. A key that there is
-// already is ErrExists.
+// Append adds a record, which is there for others after Commit. If the key is there
+// already, the error is ErrExists.
 func (s *Store) Append(r Record) error {
 	return mmap.Guard(func() error {
 		if s.next == maxRecords {
@@ -330,8 +330,8 @@ func (s *Store) Commit() (count uint32, err error) {
 	})
 }
 
-// Verify looks at all records, whether each is as it was stored and is found by its
-// key, and returns how many there are.
+// Verify checks of all records whether each is as it was stored and is found by its
+// key. It returns how many there are.
 func (s *Store) Verify() (count uint32, err error) {
 	err = mmap.Guard(func() error {
 		if count, err = s.count(); err != nil {

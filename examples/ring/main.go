@@ -1,5 +1,5 @@
 // Ring is a queue of messages between two processes, in memory that both map. It
-// survives that either is killed at any moment.
+// survives when either is killed at any moment.
 //
 //	go run ./examples/ring                      # sends to another process, kills it, and starts a new one
 //	go run ./examples/ring -bench               # beside a pipe and a Unix socket

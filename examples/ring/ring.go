@@ -25,8 +25,8 @@ import (
 // message that was sent is received at least once: again, if the receiver was killed
 // before Done.
 //
-// What the other side stores is loaded once, and checked before it is used: nonsense
-// there is ErrBroken.
+// What the other side stores is loaded once, and checked before it is used. If it
+// makes no sense, the error is ErrBroken.
 type Ring struct {
 	file   *os.File
 	region *mmap.Region
@@ -44,7 +44,7 @@ type Ring struct {
 }
 
 // A Shape is how many slots there are, a power of two, and how many bytes of message
-// each can have. Both ends must say the same.
+// each can have. Both ends must use the same Shape.
 type Shape struct{ Slots, Bytes int }
 
 const (
@@ -79,9 +79,9 @@ var (
 )
 
 // Join takes the place of one side. A file of zeros is an empty ring. The place is a
-// lock on a byte behind the file's end, of which the system knows when its process has
-// ended, however it did. The file belongs to the Ring from here on; as long as it
-// is open, the process must not close another descriptor of it: see [mmap.Config.Open].
+// lock on a byte behind the file's end. The system releases it when the process has
+// ended, however it did. The file belongs to the Ring from here on. As long as it is
+// open, the process must not close another descriptor of it: see [mmap.Config.Open].
 func Join(f *os.File, my Side, shape Shape) (r *Ring, err error) {
 	if shape.Slots < 1 || shape.Slots >= 1<<30 || shape.Slots&(shape.Slots-1) != 0 ||
 		shape.Bytes < 0 || shape.Bytes >= 1<<24 || shape.Size() > math.MaxInt32 {
@@ -124,7 +124,8 @@ func (r *Ring) enter() error {
 }
 
 // Count is how many messages were ever sent, or done with, up to here: the number of
-// the next. It begins again at 0 after 2^32. Who takes a place goes on from there.
+// the next. It begins again at 0 after 2^32. A process that takes a place goes on
+// from there.
 func (r *Ring) Count() uint32 { return r.mine }
 
 // Send waits until there is a free slot, and puts a message into it.
@@ -197,14 +198,14 @@ func (r *Ring) look() error {
 
 // advance counts a message, and wakes the other side if it sleeps.
 //
-// No wake-up is lost. Who goes to sleep says so first, and then looks at the counter
-// again. Who counts stores the counter first, and then looks whether the other sleeps.
-// All four are sequentially consistent. So either the one who counts finds the other
-// asleep and wakes it, or the other finds the counter changed and does not sleep. One
-// Wake a sleep is enough: each has its own number, and during one the other waits for
-// one value of the counter to change. It has changed by then, so that Wait returns.
-// Who is killed between the store and Wake leaves the other asleep for the 20 ms after
-// which Wait looks by itself.
+// No wake-up is lost. The side that goes to sleep says so first, and then looks at the
+// counter again. The side that counts stores the counter first, and then looks whether
+// the other sleeps. All four are sequentially consistent. So either the side that
+// counts finds the other asleep and wakes it, or the other finds the counter changed
+// and does not sleep. One Wake for each sleep is enough: each sleep has its own
+// number, and during it the other waits for one value of the counter to change. It has
+// changed by then, so Wait returns. A side that is killed between the store and Wake
+// leaves the other asleep for the 20 ms after which Wait looks by itself.
 func (r *Ring) advance() error {
 	r.mine++
 	r.words.Store(r.my.count, r.mine)

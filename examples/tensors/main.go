@@ -1,20 +1,25 @@
-// Tensors lists the tensors of a safetensors file, the format in which the weights of
-// models are handed around, or adds one up.
+// Tensors lists the tensors of a safetensors file, or adds up the numbers of one
+// tensor. The weights of models are passed on in this format.
 //
 //	go run ./examples/tensors                    # makes a small file, lists it, and adds each tensor up
 //	go run ./examples/tensors FILE               # lists what is in it
 //	go run ./examples/tensors FILE TENSOR        # adds up the numbers of one
 //	go run ./examples/tensors -make FILE         # writes the small file, to try the others on
 //
-// The numbers are used in place: a file larger than memory will do. Each becomes a
-// float64 when it is its turn. It adds up F64, F32, F16, BF16, I8 to I64, U8 to U64 and
-// BOOL. The format's other types (floats of 8, 6 and 4 bits, complex numbers) are listed.
+// The numbers are used in place, so the file may be larger than memory. Each number
+// becomes a float64 when it is its turn. The program adds up F64, F32, F16, BF16, I8 to
+// I64, U8 to U64 and BOOL. The format's other types (floats of 8, 6 and 4 bits, complex
+// numbers) are only listed.
 //
-// A file that breaks a rule of the format is refused as a whole, with the place: one that
-// was truncated, a header that is no JSON or longer than 100 MB, a name or key that is
-// there twice, a number that is negative, not whole or too large, a range that overlaps
-// another, leaves bytes that no tensor has, goes beyond the file, or does not fit type
-// and shape.
+// A file that breaks a rule of the format is refused as a whole, and the error names the
+// place. Such is
+//
+//   - a file that was truncated;
+//   - a header that is not JSON, or is longer than 100 MB;
+//   - a name or key that is there twice;
+//   - a number that is negative, not whole or too large;
+//   - a range that overlaps another, leaves bytes that no tensor has, goes beyond the
+//     file, or does not fit type and shape.
 package main
 
 import (
