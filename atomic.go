@@ -15,10 +15,11 @@ type AtomicInteger interface {
 // An AtomicView is n integers of type T, one after the other in a region, that
 // other goroutines and other processes access at the same time. Each method is one
 // atomic operation of the processor, as in [sync/atomic]. It is sequentially
-// consistent with the others, also between processes that map the same memory,
-// whatever their language. Whoever loads what a Store stored also sees what that
-// goroutine had stored before, through any view or method. So store the data first,
-// and then the flag that says that the data is there.
+// consistent with the others, even between processes that map the same memory,
+// whatever their language. A goroutine that loads what a Store stored also sees
+// everything that the storing goroutine had stored before, through any view or
+// method. So store the data first, and then the flag that says that the data is
+// there.
 //
 // Indices, read-only regions and faults are as for a [View]. A bad index panics. So
 // does any method but Load of a view that was made while the region was read-only.

@@ -116,7 +116,7 @@ func (v LittleEndian[T]) Sub(i, j int) LittleEndian[T] {
 }
 
 // All returns an iterator over the indices and numbers, in order. Each number is
-// read when it is its turn.
+// loaded when it is its turn.
 func (v BigEndian[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := range v.numbers.n {
@@ -130,7 +130,7 @@ func (v BigEndian[T]) All() iter.Seq2[int, T] {
 }
 
 // All returns an iterator over the indices and numbers, in order. Each number is
-// read when it is its turn.
+// loaded when it is its turn.
 func (v LittleEndian[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := range v.numbers.n {
@@ -143,7 +143,7 @@ func (v LittleEndian[T]) All() iter.Seq2[int, T] {
 	}
 }
 
-// Values returns an iterator over the numbers, in order. Each is read when it is
+// Values returns an iterator over the numbers, in order. Each is loaded when it is
 // its turn.
 func (v BigEndian[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
@@ -157,7 +157,7 @@ func (v BigEndian[T]) Values() iter.Seq[T] {
 	}
 }
 
-// Values returns an iterator over the numbers, in order. Each is read when it is
+// Values returns an iterator over the numbers, in order. Each is loaded when it is
 // its turn.
 func (v LittleEndian[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {

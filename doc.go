@@ -104,8 +104,8 @@
 //	              mremap, mincore                  Resize within Reserve, Resident
 //	              memfd_create, shm_open, futex    MemFile, Shared, AtomicView.Wait
 //
-// The folder ports of the repository has the interfaces of the first three as small adapters,
-// for programs that change only their import. It also says what differs.
+// The directory ports of the repository has the interfaces of the first three as small
+// adapters, for programs that change only their import. It also says what differs.
 //
 // # Bounds
 //

@@ -59,7 +59,7 @@ func Example_handMemoryToAChild() {
 }
 
 func ExampleMemFile() {
-	f, err := mmap.MemFile("scratch", 4096) // in memory, without a name in any folder
+	f, err := mmap.MemFile("scratch", 4096) // in memory, without a name in any directory
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,10 +9,10 @@ import (
 
 // Memory with a descriptor: to share with a child process, and to seal.
 
-// MemFile makes a file of size bytes that lives in memory (memfd_create(2)). No folder
-// has its name. It is gone when nobody has it open or mapped. The name is only for
-// people to read: in /proc, in errors, and as the file's Name. The bytes are zero, and
-// take memory only when they are stored to.
+// MemFile makes a file of size bytes that lives in memory (memfd_create(2)). No
+// directory has its name. It is gone when nobody has it open or mapped. The name is
+// only for people to read: in /proc, in errors, and as the file's Name. The bytes are
+// zero, and take memory only when they are stored to.
 //
 // Hand the file to a child process through the ExtraFiles of [os/exec.Cmd], and
 // map it on both sides with [Map]. [Region.Resize] makes it grow, and the other

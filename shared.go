@@ -29,9 +29,9 @@ func Shared(name string, size int64) (*Region, error) { return Config{}.Shared(n
 //
 // The name is one element of a path, such as "example.com-prices". On Linux the memory
 // is the file of that name in /dev/shm. C opens the same by
-// shm_open("/example.com-prices", O_RDWR|O_CREAT, 0600). Where there is no such folder,
-// it is a file in [os.TempDir], so all processes that share it must have the same
-// TMPDIR. [Region.Name] and errors have the whole path.
+// shm_open("/example.com-prices", O_RDWR|O_CREAT, 0600). Where there is no such
+// directory, it is a file in [os.TempDir], so all processes that share it must have the
+// same TMPDIR. [Region.Name] and errors have the whole path.
 //
 // Processes may call Shared at the same time; all map the same memory. What it adds is
 // allocated, unless c.Sparse: if there is too little memory, Shared fails, and no later
@@ -51,9 +51,9 @@ func Shared(name string, size int64) (*Region, error) { return Config{}.Shared(n
 // than 0 is errors.ErrUnsupported, because nobody else may open the memory. Any
 // goroutine may call Shared at any time.
 //
-// On Windows neither owner nor permissions are checked: the temporary folder is the
-// user's own, and its access list keeps others out. The temporary folder of some
-// services is open to others.
+// On Windows neither owner nor permissions are checked: the temporary directory is
+// the user's own, and its access list keeps others out. The temporary directory of
+// some services is open to others.
 func (c Config) Shared(name string, size int64) (*Region, error) {
 	if size < 0 {
 		return nil, failf(ErrRange, "share %q: the size of %d bytes may not be negative", name, size)

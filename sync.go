@@ -32,7 +32,7 @@ import (
 // then notices a truncation only if whole pages are missing, and does not notice that
 // the file system is read-only. On other systems it returns an error.
 //
-// On persistent memory (DAX), stores are in the processor's caches until Sync, also
+// On persistent memory (DAX), stores are in the processor's caches until Sync, even
 // with unix.MAP_SYNC in [Config].Flags. That flag makes the file's size and blocks
 // durable before a page can be stored to. So a program that writes back the caches
 // by itself, with instructions that Go has no name for, needs no Sync.

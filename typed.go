@@ -65,7 +65,7 @@ type View[T any] struct {
 
 // ViewOf makes a view of n numbers of type T. The first is at byte off of the
 // region. n may be ToEnd. The view must lie within the region (ErrRange). Its
-// address must be a multiple of T's size on every machine, also where the hardware
+// address must be a multiple of T's size on every machine, even where the hardware
 // needs less (ErrAlignment). If ToEnd leaves no whole number of elements, the error
 // is ErrLayout. If the region is closed, it is ErrClosed. Views may be made at any
 // time from any goroutine.
