@@ -88,7 +88,7 @@
 //
 // # Coming from another library
 //
-// What is called what:
+// On the left is the call there, on the right the one here:
 //
 //	x/exp/mmap    mmap.Open(name)                  mmap.Open(name, mmap.ReadOnly)
 //	              r.At(i), r.ReadAt(p, off)        r.Bytes()[i] or a view, r.ReadAt(p, off)
