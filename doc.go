@@ -122,9 +122,9 @@
 // [Region.Resize] are valid after it.
 //
 // An access after Close is a fault. It never sees what was mapped at that address next.
-// [Region.Close] replaces the mapping by a tombstone in one step. The tombstone stays as
-// long as a Region or a view could reach it, or a running Guard may have to explain a fault
-// in it.
+// [Region.Close] replaces the mapping by a tombstone in one step, on Windows and
+// DragonFly in several: see Platforms. The tombstone stays as long as a Region or a view
+// could reach it, or a running Guard may have to explain a fault in it.
 //
 // A Region that became unreachable without Close is unmapped by the garbage collector, at
 // some time. Do not rely on that: call Close.
@@ -156,8 +156,9 @@
 //
 // A fault is an access that the system cannot serve: the file was truncated, the region is
 // closed or read-only, the disk is full or broken. Every function that returns an error
-// then returns a [*FaultError], which says where and why. Guard does the same for accesses
-// of your own:
+// then returns one that says where and why. It is a [*FaultError], unless the function
+// saw before any access that the region is closed or read-only. Guard does the same for
+// accesses of your own:
 //
 //	err := mmap.Guard(func() error {
 //		sum := 0 // a variable of its own: see Guard
@@ -173,10 +174,11 @@
 // There, copy first: [Region.ReadAt], [View.CopyTo] and Get return errors.
 //
 // Faults are found page by page. If a file is truncated in the middle of a page, the rest
-// of the page reads as zero, and what is stored there is lost (mmap(2), NOTES). Neither is
-// a fault. [Region.Sync] notices it, and returns [ErrTruncated]. So a program that must be
-// sure that it read what was there calls Sync at the end, even if it only reads. If a file was
-// truncated and extended again, only its modification time shows it.
+// of the page reads as zero, and what is stored there is lost (mmap(2), NOTES). Neither
+// is a fault. [Region.Sync] notices the truncation, and returns [ErrTruncated]. So a
+// program that must be sure that it read what was there calls Sync at the end, even if it
+// only reads. If a file was truncated and extended again, only its modification time
+// shows it.
 //
 // The compiler may leave out a load whose result is not used. Then there is no fault.
 //
@@ -211,10 +213,10 @@
 //   - In memory, on a tmpfs, and in a CopyOnWrite region, nothing survives. Sync has nothing
 //     to do.
 //
-// A write-back that failed is never forgotten. Every Sync of the file returns that error
-// until all its regions in the process are closed. What was stored since the last Sync that
-// returned nil may then be lost, although the mapping still shows it. Region.Sync says what
-// to do.
+// A failed write-back that the system reports is never forgotten. Every Sync of the file
+// returns that error until all its regions in the process are closed. What was stored
+// since the last Sync that returned nil may then be lost, although the mapping still
+// shows it. Region.Sync says what to do.
 //
 // # Cold data
 //
@@ -341,8 +343,9 @@
 //
 // What the numbers mean:
 //
-//  1. The plain POSIX ways are tested on Linux. What each system has of its own follows its
-//     manual and its kernel's source, and was never run. Solaris includes illumos.
+//  1. The code that these systems share is tested on Linux. The code that is one system's
+//     own follows that system's manual and its kernel's source, and was never run.
+//     Solaris includes illumos.
 //  2. From Windows 10 (1803) on. On older versions a region of a file cannot grow, and its
 //     file cannot be deleted as long as anything reaches the closed region. A region that grew
 //     is several mappings (in Windows' words, views), which Close gives back one after
