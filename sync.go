@@ -15,11 +15,11 @@ import (
 // they opened it. A program that renames the file, or made it in another way, has to
 // make the name durable by itself.
 //
-// A failed write-back that the system reports is never forgotten, although the
-// system reports it only once. From then on Sync returns that first error, for
-// every region of the file in this process, until all of them are closed. What was
-// stored since the last Sync that returned nil may be lost. Close the regions, look
-// at what the file has, and store again what is missing.
+// The system reports a failed write-back only once, but the package never forgets
+// it. From then on Sync returns that first error, for every region of the file in
+// this process, until all of them are closed. What was stored since the last Sync
+// that returned nil may be lost. Close the regions, look at what the file has, and
+// store again what is missing.
 //
 // If the file is now shorter than the region, Sync returns ErrTruncated, although the
 // system reports success: stores were lost, and what was read may have been zeros. That
