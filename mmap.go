@@ -102,7 +102,7 @@ type Config struct {
 	// [Region.Cap] returns, and how far [Region.Resize] and [Region.Refresh] can
 	// reach. Less than Length means Length, and then nothing can grow. It costs
 	// neither memory nor disk until it is grown into. Only regular files and
-	// memory can grow.
+	// memory can grow: of a device, more than Length is errors.ErrUnsupported.
 	Reserve int64
 
 	// Addr, unless 0, is the address that the region's first byte must have.
