@@ -370,33 +370,15 @@ func (b *burials) stay() {
 	b.wait = b.now.twice()
 }
 
-// share is n of so many parts of an allowance.
-func (a allowance) share(n, parts int) allowance {
-	return allowance{min(a.bytes, userSpace) / uintptr(parts) * uintptr(n), a.mappings / parts * n}
-}
-
-func (a allowance) twice() allowance { return allowance{2 * a.bytes, 2 * a.mappings} }
-
-func (a allowance) atMost(b allowance) allowance {
-	return allowance{min(a.bytes, b.bytes), min(a.mappings, b.mappings)}
-}
-
-// exceeds reports whether a is more than each of two others, in bytes or in
-// mappings.
-func (a allowance) exceeds(b, c allowance) bool {
-	return a.bytes > max(b.bytes, c.bytes) || a.mappings > max(b.mappings, c.mappings)
-}
-
 // withSpace calls fn, which wants address space of size bytes, and makes room for
 // it if it must.
 //
-// Where the system refuses, the quarantine gives way at once. The collector may
-// find more, but is asked only if that can help: there is enough that nobody may reach
-// any more, or there are tombstones, of which a small one keeps a large reservation
-// out. It is never asked where the process is at
-// a limit: it may need to map memory itself, and where that is refused Go ends the
-// process. Before it comes to that, a mapping waits for the collector when
-// tombstones crowd the process.
+// Where the system refuses, the quarantine gives way at once. The collector may find
+// more, but is asked only if that can help: all regions together are as large, or there
+// are tombstones, of which a small one keeps a large reservation out. It is never asked
+// where the process is at a limit: it may need to map memory itself, and where that is
+// refused Go ends the process. Before it comes to that, a mapping waits for the collector
+// when tombstones crowd the process.
 func withSpace(size uintptr, fn func() error) error {
 	if tombstones.crowd() && !usedUp() {
 		collectUntil(func() bool { return !tombstones.crowd() })

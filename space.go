@@ -304,6 +304,23 @@ type allowance struct {
 	mappings int
 }
 
+// share is n of so many parts of an allowance.
+func (a allowance) share(n, parts int) allowance {
+	return allowance{min(a.bytes, userSpace) / uintptr(parts) * uintptr(n), a.mappings / parts * n}
+}
+
+func (a allowance) twice() allowance { return allowance{2 * a.bytes, 2 * a.mappings} }
+
+func (a allowance) atMost(b allowance) allowance {
+	return allowance{min(a.bytes, b.bytes), min(a.mappings, b.mappings)}
+}
+
+// exceeds reports whether a is more than each of two others, in bytes or in
+// mappings.
+func (a allowance) exceeds(b, c allowance) bool {
+	return a.bytes > max(b.bytes, c.bytes) || a.mappings > max(b.mappings, c.mappings)
+}
+
 // maxSpace bounds the bytes of one mapping, so that sums with offsets and page
 // sizes cannot overflow. The system may allow less. On 64-bit machines it is
 // 2^47 bytes, all that most systems hand out without being asked for a high address.
