@@ -171,6 +171,8 @@ func (m *met) rewritten(text string) string {
 			return "4096"
 		case n == itoa(2*page):
 			return "8192"
+		case n == itoa(2*page-1):
+			return "8191"
 		case n == itoa(maxSpace):
 			return "140737486258176"
 		case n == "0" || n == itoa(aMiB) || n == "2048" || !m.machine:
