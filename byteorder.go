@@ -115,6 +115,9 @@ func (v LittleEndian[T]) Sub(i, j int) LittleEndian[T] {
 	return LittleEndian[T]{orderedOf[T, little[T]](v.numbers.view().Sub(i, j))}
 }
 
+// The bodies of All and Values stand on both types: through a method of ordered, loops
+// over them were slower.
+
 // All returns an iterator over the indices and numbers, in order. Each number is
 // loaded when it is its turn.
 func (v BigEndian[T]) All() iter.Seq2[int, T] {

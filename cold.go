@@ -272,8 +272,8 @@ func (v LittleEndian[T]) Populate() error { return v.numbers.view().Populate() }
 // system is asked once for each MiB. Chunks of 64 KiB to 4 MiB are best: then the
 // program works while the disk reads.
 //
-// To the compiler, the body of the loop is a function. A tight loop in it is three to
-// four times faster with a variable of its own:
+// To the compiler, the body of the loop is a function. A tight loop in it is much
+// faster with a variable of its own:
 //
 //	for _, chunk := range v.Chunks(1 << 16) {
 //		sum := uint64(0)

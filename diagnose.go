@@ -31,8 +31,8 @@ func (f *fault) because(found findings) *FaultError {
 	if cause == ErrIO && f.m.page() > uintptr(os.Getpagesize()) {
 		e.pool = poolState(f.m.page())
 	}
-	if cause == ErrTruncated && !found.within {
-		e.ends, e.size = "region", f.m.len.Load()
+	if n := f.m.len.Load(); cause == ErrTruncated && !found.within && int64(f.off) >= n { // and it has not grown since
+		e.ends, e.size = "region", n
 	} else if cause == ErrTruncated && found.missing && found.known {
 		e.ends, e.size = "file", found.size
 	}

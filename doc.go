@@ -248,14 +248,14 @@
 // An access through a view then takes about 0.1 µs, an operation of an AtomicView up to 1 µs
 // (go test -race -run '^$' -bench Access).
 //
-// It does not see
+// This is what it does not see:
 //
-//   - accesses to raw memory, which Bytes, Reserved, Slice and Ptr return;
-//   - what is read and written through an [os.File];
-//   - other processes, and an order that goes through one. It may report data that goroutines
-//     hand over by way of another process;
-//   - the memory of devices, and Registers;
-//   - more than 48 MiB of mapped memory at a time, in blocks of 64 KiB. It sees the blocks
+//   - Accesses to raw memory, which Bytes, Reserved, Slice and Ptr return.
+//   - What is read and written through an [os.File].
+//   - Other processes, and an order that goes through one. It may report data that goroutines
+//     hand over by way of another process.
+//   - The memory of devices, and Registers.
+//   - More than 48 MiB of mapped memory at a time, in blocks of 64 KiB. It sees the blocks
 //     that were accessed first. Closed regions give theirs back. Beyond 64 MiB an AtomicView
 //     may make more order than it should, which can hide a race.
 //

@@ -23,9 +23,9 @@ var (
 	// [fs.ErrPermission].
 	ErrReadOnly = errReadOnly() // "mmap: region is read-only"
 
-	// ErrRange means an offset, a length or a sum of the two that is negative,
-	// overflows, or lies beyond the region, the file, the reservation or the
-	// address space.
+	// ErrRange means that an offset, a length or their sum is negative or overflows.
+	// It also means that one lies beyond the region, the file, the reservation or
+	// the address space.
 	ErrRange = errors.New("mmap: out of range")
 
 	// ErrAlignment means that an address is not a multiple of what the type or

@@ -22,8 +22,8 @@ import (
 // ends, so that the system reads ahead, and has few pages in use at a time. It is done
 // with the left half before it touches the right one, so that all further work on a
 // piece that fits in memory is done in memory. A radix sort with 256 buckets touches
-// 256 places in turn: with a quarter of the file in memory it was over ten times as
-// slow.
+// 256 places in turn, and with a quarter of the file in memory nearly each of them is
+// read from the disk again.
 //
 // The shortest way, slices.Sort(v.Slice()) under Guard, is as fast. But it is for
 // numbers in the machine's byte order, and it does not say how far it is.
