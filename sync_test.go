@@ -226,3 +226,26 @@ var childMoved = registerChild("moved files", func(t testing.TB, args []string) 
 		os.RemoveAll(dir)
 	}
 })
+
+// Where a file ends within a page, what was there reads as zero, and nothing faults. A
+// program that only reads learns it from Sync.
+func TestSyncTellsAReaderThatTheFileWasTruncated(t *testing.T) {
+	shortensMapped(t)
+	page := os.Getpagesize()
+	for _, size := range []int{0, 1, page - 1, page, 2*page - 1} {
+		name := tempFile(t, pattern(2*page))
+		r := open(t, name, ReadOnly)
+		if err := r.Sync(); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		if err := os.Truncate(name, int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, r.Sync(), ErrTruncated, name, itoa(size)+" bytes now")
+		if size > 0 {
+			if err := r.SyncRange(0, size); err != nil {
+				t.Errorf("what is there of %d bytes: %v", size, err)
+			}
+		}
+	}
+}
