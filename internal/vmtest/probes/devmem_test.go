@@ -23,7 +23,7 @@ func TestPhysicalMemoryThatIsNotShown(t *testing.T) {
 	}{
 		{"RAM (CONFIG_STRICT_DEVMEM)", 16 << 20, []string{"-offset=0x1000000", "-length=4096"}, fs.ErrPermission, []string{"operation not permitted", "CONFIG_STRICT_DEVMEM"}},
 		{"RAM, to store", 16 << 20, []string{"-offset=0x1000000", "-length=4096", "-write=0x1000000=00"}, fs.ErrPermission, []string{"operation not permitted", "CONFIG_STRICT_DEVMEM"}},
-		{"beyond what the processor addresses", 0x7fffffffffff0000, []string{"-offset=0x7fffffffffff0000", "-length=4096"}, nil, []string{"invalid argument", "there are no 4096 bytes at offset 9223372036854710272"}},
+		{"beyond what the processor addresses", 0x7fffffffffff0000, []string{"-offset=0x7fffffffffff0000", "-length=4096"}, nil, []string{"invalid argument", "4096 bytes at offset 9223372036854710272 cannot be mapped"}},
 		{"beyond all numbers", 0x7ffffffffffffff0, []string{"-offset=0x7ffffffffffffff0", "-length=4096"}, mmap.ErrRange, []string{"overflows"}},
 		{"beyond the end of memory", 64 << 30, []string{"-offset=0x1000000000", "-length=4096", "-count=16"}, nil, nil},
 		{"a hole", 0xd0000000, []string{"-offset=0xd0000000", "-length=4096", "-count=16"}, nil, nil},
