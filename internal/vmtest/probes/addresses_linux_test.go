@@ -129,7 +129,7 @@ func TestReservationsAreAsLargeAsTheKernelGrants(t *testing.T) {
 		})
 	}
 	r, err := mmap.Config{Reserve: 1<<47 + 1}.Anonymous(int64(page))
-	if r != nil || !errors.Is(err, mmap.ErrRange) || !strings.Contains(err.Error(), "more than the address space") {
+	if r != nil || !errors.Is(err, mmap.ErrRange) || !strings.Contains(err.Error(), "a region has at most") {
 		t.Errorf("more than 128 TiB: %v, %v", r, err)
 	}
 	const high = 1 << 48

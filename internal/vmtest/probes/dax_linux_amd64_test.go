@@ -144,9 +144,9 @@ func TestMapSyncIsRefusedWhereItMeansNothing(t *testing.T) {
 		copies := lasting
 		copies.Mode = mmap.CopyOnWrite
 		_, err := copies.Open(name)
-		wants(t, err, errors.ErrUnsupported, name, "MAP_SYNC", "shared mapping of a file")
+		wants(t, err, errors.ErrUnsupported, name, "MAP_SYNC", "shared mappings of files")
 		_, err = lasting.Anonymous(4096)
-		wants(t, err, errors.ErrUnsupported, "anonymous memory", "MAP_SYNC", "shared mapping of a file")
+		wants(t, err, errors.ErrUnsupported, "anonymous memory", "MAP_SYNC", "shared mappings of files")
 	})
 }
 
