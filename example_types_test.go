@@ -172,7 +172,6 @@ func ExampleAtomicView_Wait() {
 		log.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the other may be dead
-	defer cancel()
 
 	await := func(i int, old uint32) error { // returns when counter i is not old
 		for count.Load(i) == old { // Wait may return without a reason
@@ -211,8 +210,10 @@ func ExampleAtomicView_Wait() {
 		return mmap.Get[int64](r, number)
 	}
 
-	go mmap.Guard(answer)           // others could truncate a shared file
-	err = mmap.Guard(func() error { // and so here
+	ended := make(chan error)
+	go func() { ended <- mmap.Guard(answer) }() // others could truncate a shared file
+	defer func() { cancel(); <-ended }()        // before Close
+	err = mmap.Guard(func() error {
 		for _, x := range []int64{10, 20, 30} {
 			square, err := ask(x)
 			if err != nil {
