@@ -82,7 +82,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	case errBefore == nil && errAfter == nil:
 		f.changed = before != after
 		f.known, f.size = true, after
-		f.missing = m.sized && int64(m.pageStart(off)) >= after-m.offset
+		f.missing = m.sized && m.filePage(off) >= after
 	case errors.Is(errBefore, fs.ErrClosed) || errors.Is(errAfter, fs.ErrClosed):
 		f.missing = !f.loads // a borrowed file that was closed
 	} // else the file system fails, and nothing is known to be missing

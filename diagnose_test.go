@@ -232,6 +232,40 @@ func TestWhatChangesWhileTheCauseIsLookedFor(t *testing.T) {
 	}
 }
 
+// The file may end before the region, and still in the page that the region begins in:
+// that page is there.
+func TestAStoreToTheFirstPageOfARegionWhoseFileEndsInIt(t *testing.T) {
+	shortensMapped(t)
+	page := os.Getpagesize()
+	name := tempFile(t, pattern(3*page))
+	r, err := Config{Mode: ReadWrite, Offset: int64(page + 3)}.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	v, err := ViewOf[uint8](r, 0, page)
+	if err == nil {
+		err = r.Protect(ReadOnly)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{page + 4, page + 3, page + 1, page} {
+		if err := os.Truncate(name, int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		load, store := error(nil), ErrReadOnly
+		if size == page { // the page is gone
+			load, store = ErrTruncated, ErrTruncated
+		}
+		for _, i := range []int{0, 100, page - 4} {
+			_, err := Get[uint8](r, i)
+			wantErr(t, err, load)
+			wantErr(t, Guard(func() error { v.Set(i, 1); return nil }), store)
+		}
+	}
+}
+
 // A region may be mapped while another one of this process shortens the file, at
 // whatever moment. If the file is long again when the cause is looked for, that is
 // still what the store was refused for.

@@ -198,6 +198,13 @@ func (m *mapping) pageStart(off int) int {
 	return max(off-int((uintptr(m.slack)+uintptr(off))%m.page()), 0)
 }
 
+// filePage returns where in the file the page of byte off begins: it may be before the
+// region.
+func (m *mapping) filePage(off int) int64 {
+	from, _ := m.span(off, 0)
+	return m.offset - int64(m.slack) + int64(from)
+}
+
 func roundUp(n, page uintptr) uintptr { return (n + page - 1) &^ (page - 1) }
 
 // describe names the file, and where in it the region begins, for messages.

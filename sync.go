@@ -168,7 +168,7 @@ func (r *Region) Flush(off, n int) error {
 	}
 	from, to := m.span(off, n)
 	err = m.useFile("flush", func(h handle) error {
-		return m.space.startSync(from, to, h, m.offset-int64(m.slack)+int64(from))
+		return m.space.startSync(from, to, h, m.filePage(off))
 	})
 	m.file.inode.note(err)
 	if closed := m.check("flush"); closed != nil {
