@@ -239,10 +239,7 @@ func TestAStoreToTheFirstPageOfARegionWhoseFileEndsInIt(t *testing.T) {
 	page := os.Getpagesize()
 	name := tempFile(t, pattern(3*page))
 	r, err := Config{Mode: ReadWrite, Offset: int64(page + 3)}.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	need(t, r, err)
 	v, err := ViewOf[uint8](r, 0, page)
 	if err == nil {
 		err = r.Protect(ReadOnly)

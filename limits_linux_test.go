@@ -269,7 +269,7 @@ var childLeftover = registerChild("a tombstone in the middle", func(t testing.TB
 		t.Fatalf("at the limit, %d are left over, and the one in the middle is %q", leftAtLimit, at(1))
 	}
 	all[0].release()
-	if left() != 0 || at(0) != "" || at(1) != "" || at(2) != tombstone {
+	if left() != 0 || at(0) == tombstone || at(1) == tombstone || at(2) != tombstone {
 		t.Errorf("later, %d are left over, and the three are %q, %q and %q", left(), at(0), at(1), at(2))
 	}
 	runtime.KeepAlive(regions)
