@@ -156,6 +156,7 @@ var (
 	anAddress = regexp.MustCompile(`at address 0x[0-9a-f]{5,}`)
 	aNumber   = regexp.MustCompile(`\b[0-9]+\b`)
 	someFlags = regexp.MustCompile(`Flags 0x[0-9a-f]+`)
+	poolHas   = regexp.MustCompile(`has [0-9]+, of which [0-9]+ are free`)
 )
 
 // rewritten puts names for what is not the same everywhere.
@@ -163,6 +164,7 @@ func (m *met) rewritten(text string) string {
 	text = m.rewrite.Replace(text)
 	text = anAddress.ReplaceAllString(text, "at address 0x7f0000400000")
 	text = someFlags.ReplaceAllString(text, "Flags 0x8000")
+	text = poolHas.ReplaceAllString(text, "has 0, of which 0 are free")
 	text = strings.ReplaceAll(text, itoa(ToEnd), "ToEnd")
 	page := os.Getpagesize()
 	return aNumber.ReplaceAllStringFunc(text, func(n string) string {
