@@ -126,7 +126,8 @@ func bulkContest(r *mmap.Region, other []byte, piece, span int, where string, st
 	}
 	for _, ours := range []string{c.ways[0].name, c.ways[1].name} {
 		for _, theirs := range against {
-			c.goals = append(c.goals, goal{text: "speed of " + ours + " to that of " + theirs, atLeast: 0.97, code: true,
+			ofGo := theirs == bulkCopy // whose copy is slower than C's on some processors, without us
+			c.goals = append(c.goals, goal{text: "speed of " + ours + " to that of " + theirs, atLeast: 0.97, code: ofGo, compiler: !ofGo,
 				value: func(r round) float64 { return r[theirs] / r[ours] }})
 		}
 	}

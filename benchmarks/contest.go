@@ -46,7 +46,7 @@ type goal struct {
 
 	atLeast, atMost float64 // one of them; the other is 0
 	code            bool    // it compares code with code, not with the disk: CI insists on it
-	compiler        bool    // it compares what two compilers make of a loop, or of a deferred call
+	compiler        bool    // it compares what two compilers make of a loop, a copy, or a deferred call
 }
 
 // A round is what each way took, for one of n, by its name.

@@ -72,7 +72,7 @@ func (s *session) goals(t *strings.Builder) {
 	if met+missed == 0 {
 		return
 	}
-	fmt.Fprintf(t, "## Goals\n\n%d met, %d missed. Each is the median over the rounds of a figure of one round. A goal of kind system also\ndepends on the disk, the scheduler or the kernel, one of kind compiler on what Go's compiler makes of any loop or deferred call.\n\n", met, missed)
+	fmt.Fprintf(t, "## Goals\n\n%d met, %d missed. Each is the median over the rounds of a figure of one round. A goal of kind system also\ndepends on the disk, the scheduler or the kernel, one of kind compiler on what Go's compiler makes of any loop, copy or deferred call.\n\n", met, missed)
 	t.WriteString("| | contest | figure | is | goal | kind |\n|---|---|---|---:|---:|---|\n")
 	t.WriteString(rows[0].String() + rows[1].String() + "\n")
 }
