@@ -18,7 +18,6 @@ var unmetTexts = map[string]string{
 	"vm.overcommit_memory is 2: CommitLimit is %d KiB, of which %d are promised":                    "it is set for the whole machine: TestTheErrorTellsAddressSpaceFromMemory, where it is",
 	"; nr_overcommit_hugepages allows %d more, of which it has %d":                                  "it is set for the whole machine",
 	"; the file system was mounted to have at most %d, of which %d are free":                        "only root mounts a hugetlbfs: TestAGrowthBeyondThePoolTakesNoPage",
-	"%s %s: no huge page for offset %d: %s":                                                         "the pool must be empty, and most are where a test needs it: TestAGrowthBeyondThePoolTakesNoPage",
 	"grow %s to %d bytes: only %d are still reserved":                                               "others must map something into a hole that mmap(2) has left: TestWhatOthersMappedIntoAHoleIsNeverTouched",
 	"%sthis compiler puts it at byte %d, not %d":                                                    "no compiler of Go does",
 	"a device (macOS maps none)":                                                                    "only macOS says so",
