@@ -79,7 +79,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	if !f.passes() {
 		f.loads, f.stores = m.try(off, f)
 	}
-	for n := 0; n < flickers && f.regular && !f.passes() && errAfter == nil && before == after && m.readable(off); n++ {
+	for n := 0; n < flickers && f.regular && !f.passes() && errAfter == nil && before == after && !m.beyond(off, after) && m.readable(off); n++ {
 		f.loads, f.stores = m.try(off, f)
 		after, errAfter = m.fileSize()
 	}
@@ -87,7 +87,7 @@ func (m *mapping) examine(off int, a access) (f findings) {
 	case errBefore == nil && errAfter == nil:
 		f.changed = before != after
 		f.known, f.size = true, after
-		f.missing = m.sized && m.filePage(off) >= after
+		f.missing = m.beyond(off, after)
 	case errors.Is(errBefore, fs.ErrClosed) || errors.Is(errAfter, fs.ErrClosed):
 		f.missing = !f.loads // a borrowed file that was closed
 	} // else the file system fails, and nothing is known to be missing
@@ -111,6 +111,9 @@ func (m *mapping) examine(off int, a access) (f findings) {
 // each look comes at the wrong moment. Without more looks some of 50,000 reads
 // meet that (TestReadersSurviveAProcessThatChangesTheFile); with six none of 700,000 did.
 const flickers = 6
+
+// beyond reports whether a file of that size has no page for byte off.
+func (m *mapping) beyond(off int, size int64) bool { return m.sized && m.filePage(off) >= size }
 
 // readable reports whether a read of byte off finds it, or its file's end. A disk that
 // cannot supply the byte says so, and is not asked again.
